@@ -1,0 +1,127 @@
+"""The mathematics of diffusion: pure functions of one event (a vector) and a time t in [0, 1].
+
+Schedule -> kernels -> parametrization -> loss is the way of training; schedule -> denoiser ->
+(guidance) -> sampler on a grid of times is the way of generation. Nothing here knows a network, a
+file or a device. Grids are in `time_grids`, training times in `noise_levels`.
+"""
+
+from jaxcalo.diffusion import noise_levels, samplers, time_grids
+from jaxcalo.diffusion.guidance import drop_condition, guided
+from jaxcalo.diffusion.kernels import (
+    Gaussian,
+    kl_divergence,
+    p_transition,
+    q_posterior,
+    q_sample,
+    q_step,
+    q_transition,
+    randn,
+)
+from jaxcalo.diffusion.losses import (
+    VlbTerms,
+    denoising_loss,
+    estimate_vlb,
+    hybrid_loss,
+    transition_kl,
+    vlb_terms,
+)
+from jaxcalo.diffusion.noise_levels import (
+    LogitNormalTime,
+    LogNormalSigma,
+    NoiseLevels,
+    UniformTime,
+    stratified,
+)
+from jaxcalo.diffusion.parametrizations import (
+    EDM,
+    Coefficients,
+    DenoiserFn,
+    EpsPrediction,
+    NetFn,
+    Parametrization,
+    ScorePrediction,
+    VarianceDenoiserFn,
+    VPrediction,
+    X0Prediction,
+    eps_from_x_0,
+    fix_variance,
+    make_denoiser,
+    make_variance_denoiser,
+    score_from_x_0,
+    split_variance_output,
+    x_0_from_eps,
+    x_0_from_score,
+)
+from jaxcalo.diffusion.samplers import Ddim, Ddpm, LearnedVarianceDdpm, Sampler, sample
+from jaxcalo.diffusion.schedules import (
+    Cosine,
+    Linear,
+    NoiseSchedule,
+    Shifted,
+    Sigmoid,
+    alpha_from_log_snr,
+    sigma_from_log_snr,
+)
+from jaxcalo.diffusion.weightings import EDMWeight, MinSnr, Snr, Unit, Weighting
+
+__all__ = [
+    "EDM",
+    "Coefficients",
+    "Cosine",
+    "Ddim",
+    "Ddpm",
+    "DenoiserFn",
+    "EDMWeight",
+    "EpsPrediction",
+    "Gaussian",
+    "LearnedVarianceDdpm",
+    "Linear",
+    "LogNormalSigma",
+    "LogitNormalTime",
+    "MinSnr",
+    "NetFn",
+    "NoiseLevels",
+    "NoiseSchedule",
+    "Parametrization",
+    "Sampler",
+    "ScorePrediction",
+    "Shifted",
+    "Sigmoid",
+    "Snr",
+    "UniformTime",
+    "Unit",
+    "VPrediction",
+    "VarianceDenoiserFn",
+    "VlbTerms",
+    "Weighting",
+    "X0Prediction",
+    "alpha_from_log_snr",
+    "denoising_loss",
+    "drop_condition",
+    "eps_from_x_0",
+    "estimate_vlb",
+    "fix_variance",
+    "guided",
+    "hybrid_loss",
+    "kl_divergence",
+    "make_denoiser",
+    "make_variance_denoiser",
+    "noise_levels",
+    "p_transition",
+    "q_posterior",
+    "q_sample",
+    "q_step",
+    "q_transition",
+    "randn",
+    "sample",
+    "samplers",
+    "score_from_x_0",
+    "sigma_from_log_snr",
+    "split_variance_output",
+    "stratified",
+    "time_grids",
+    "transition_kl",
+    "vlb_terms",
+    "x_0_from_eps",
+    "x_0_from_score",
+]
