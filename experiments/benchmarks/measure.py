@@ -1,0 +1,92 @@
+"""Time functions against each other, and write the numbers down with where they come from."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def compile_seconds(function: Callable, *args: Any) -> tuple[Callable, float]:
+    """Compile for these arguments; return the compiled function and its CPU seconds."""
+    start = time.process_time()
+    compiled = jax.jit(function).lower(*args).compile()
+    return compiled, time.process_time() - start
+
+
+def _once(call: Callable[[], Any]) -> tuple[float, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    jax.block_until_ready(call())
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def alternate(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
+    """Median time of each call, taken in turns so that a busy machine slows all alike.
+
+    Args:
+        calls: functions without arguments; each is called once before the clock starts.
+        repeats: timed rounds.
+
+    Returns:
+        For every name cpu_ms (all threads of the process) and wall_ms.
+    """
+    for call in calls.values():
+        _once(call)
+    rounds = [{name: _once(call) for name, call in calls.items()} for _ in range(repeats)]
+    return {
+        name: {
+            "cpu_ms": 1e3 * statistics.median(r[name][0] for r in rounds),
+            "wall_ms": 1e3 * statistics.median(r[name][1] for r in rounds),
+        }
+        for name in calls
+    }
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(*args: str) -> str:
+    done = subprocess.run(
+        ["git", *args], cwd=RESULTS.parent, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def write_record(name: str, settings: Mapping[str, Any], results: Mapping[str, Any]) -> Path:
+    """Write results/NAME.json: settings, results, hardware, versions, commit and time."""
+    record = {
+        "settings": settings,
+        "results": results,
+        "hardware": {
+            "cpu": _cpu_model(),
+            "cores": os.cpu_count(),
+            "devices": sorted({device.device_kind for device in jax.devices()}),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("jax", "jaxlib", "flax")},
+        },
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted": bool(_git("status", "--porcelain")),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path
