@@ -1,0 +1,202 @@
+"""The one way to compare two curves: generated over reference, and their ratio below."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from jaxcalo.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, new_figure, style
+
+RATIO_LIMITS = (0.5, 1.5)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.13, 0.28, 0.46  # room around each panel, inches
+
+
+class Curve(NamedTuple):
+    """Values in bins, both samples; NaN where there is nothing to show.
+
+    Attributes:
+        edges: (k + 1,) bin edges.
+        reference: (k,) values of the reference.
+        reference_error: (k,) their errors.
+        generated: (k,) values of the generated sample.
+        generated_error: (k,) their errors.
+    """
+
+    edges: np.ndarray
+    reference: np.ndarray
+    reference_error: np.ndarray
+    generated: np.ndarray
+    generated_error: np.ndarray
+
+
+class Panel(NamedTuple):
+    """One curve with its labels."""
+
+    curve: Curve
+    x_label: str
+    y_label: str
+    title: str = ""
+    log_x: bool = False
+    log_y: bool = False
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where the denominator is not positive."""
+    positive = np.where(denominator > 0, denominator, np.nan)
+    return numerator / positive
+
+
+def _draw_values(axes: Axes, panel: Panel, labels: tuple[str, str]) -> None:
+    """Reference as a filled step with its error band, generated as a line with error bars."""
+    curve = panel.curve
+    if panel.log_y:
+        axes.set_yscale("log")
+        shown = np.concatenate([curve.reference, curve.generated])
+        shown = shown[np.isfinite(shown) & (shown > 0)]
+        if len(shown):
+            axes.set_ylim(shown.min() / 2, shown.max() * 3)
+    base = axes.get_ylim()[0] if panel.log_y else 0.0
+    axes.stairs(
+        curve.reference, curve.edges, baseline=base, fill=True, color=REFERENCE_FILL, zorder=1
+    )
+    axes.stairs(
+        curve.reference, curve.edges, baseline=None, color=REFERENCE, zorder=2, label=labels[0]
+    )
+    axes.stairs(
+        curve.reference + curve.reference_error,
+        curve.edges,
+        baseline=curve.reference - curve.reference_error,
+        fill=True,
+        color=REFERENCE,
+        alpha=0.35,
+        linewidth=0,
+        zorder=2,
+    )
+    axes.stairs(
+        curve.generated, curve.edges, baseline=None, color=GENERATED, zorder=3, label=labels[1]
+    )
+    axes.errorbar(
+        _centres(panel),
+        curve.generated,
+        curve.generated_error,
+        fmt="none",
+        ecolor=GENERATED,
+        elinewidth=0.8,
+        zorder=3,
+    )
+    if not panel.log_y:
+        top = np.nanmax(np.concatenate([curve.reference, curve.generated]), initial=0.0)
+        low = np.nanmin(np.concatenate([curve.reference, curve.generated]), initial=0.0)
+        if top > low:
+            axes.set_ylim(min(1.25 * low, 0.0), 1.25 * top)
+
+
+def _centres(panel: Panel) -> np.ndarray:
+    """Where the error bars stand: the middles of the bins as drawn."""
+    left, right = panel.curve.edges[:-1], panel.curve.edges[1:]
+    return np.sqrt(left * right) if panel.log_x else (left + right) / 2
+
+
+def _draw_ratio(axes: Axes, panel: Panel) -> None:
+    """Generated over reference, with the reference's relative error as a band around one."""
+    curve, x = panel.curve, _centres(panel)
+    band = np.nan_to_num(_divide(curve.reference_error, curve.reference))
+    axes.stairs(
+        1 + band, curve.edges, baseline=1 - band, fill=True, color=REFERENCE_FILL, linewidth=0
+    )
+    axes.axhline(1, color=REFERENCE, linewidth=0.8)
+    ratio = _divide(curve.generated, curve.reference)
+    error = _divide(curve.generated_error, curve.reference)
+    axes.errorbar(x, ratio, error, fmt="o", color=GENERATED, markersize=2.5, elinewidth=0.8)
+    low, high = RATIO_LIMITS
+    for outside, y, marker in ((ratio > high, 0.96, "^"), (ratio < low, 0.04, "v")):
+        axes.plot(
+            x[outside],
+            np.full(outside.sum(), low + y * (high - low)),
+            marker,
+            color=GENERATED,
+            markersize=3.5,
+        )
+    axes.set_ylim(low, high)
+    axes.set_yticks([0.75, 1.0, 1.25])
+
+
+def _label_decades(axes: Axes, low: float, high: float) -> None:
+    """Label a logarithmic x axis at decades, or at 1, 2, 5, 10, ... where it has few of them."""
+    if high < 300 * low and high < 2000:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if high >= 10 * low:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def draw_panel(top: Axes, bottom: Axes, panel: Panel, labels: tuple[str, str]) -> None:
+    """Draw a curve and its ratio on two axes that share x.
+
+    Args:
+        top: for the values.
+        bottom: for the ratio.
+        panel: what to draw.
+        labels: names of reference and generated sample.
+    """
+    if panel.log_x:
+        top.set_xscale("log")
+        bottom.set_xscale("log")
+    _draw_values(top, panel, labels)
+    _draw_ratio(bottom, panel)
+    for axes in (top, bottom):
+        axes.set_xlim(panel.curve.edges[0], panel.curve.edges[-1])
+        if panel.log_x:
+            _label_decades(axes, panel.curve.edges[0], panel.curve.edges[-1])
+    top.tick_params(which="both", labelbottom=False)
+    top.set_ylabel(panel.y_label)
+    top.set_title(panel.title)
+    bottom.set_xlabel(panel.x_label)
+    bottom.set_ylabel("ratio")
+
+
+def comparison_figure(
+    panels: Sequence[Panel], labels: tuple[str, str], n_columns: int = 3
+) -> Figure:
+    """Draw panels in rows, each with its ratio below.
+
+    Args:
+        panels: at least one.
+        labels: names of reference and generated sample.
+        n_columns: panels in a row at most.
+
+    Returns:
+        The figure.
+    """
+    n_columns = min(n_columns, len(panels))
+    n_rows = math.ceil(len(panels) / n_columns)
+    width, height = (5.2, 4.0) if len(panels) == 1 else (3.4, 3.1)
+    inner_width, inner_height = width - _LEFT - _RIGHT, height - _TOP - _BOTTOM
+    with style():
+        figure = new_figure(width * n_columns, height * n_rows)
+        grid = figure.add_gridspec(
+            n_rows,
+            n_columns,
+            left=_LEFT / (width * n_columns),
+            right=1 - _RIGHT / (width * n_columns),
+            top=1 - _TOP / (height * n_rows),
+            bottom=_BOTTOM / (height * n_rows),
+            wspace=(_LEFT + _RIGHT) / inner_width,
+            hspace=(_TOP + _BOTTOM) / inner_height,
+        )
+        for number, panel in enumerate(panels):
+            cell = grid[divmod(number, n_columns)].subgridspec(
+                2, 1, height_ratios=[3, 1.1], hspace=0.06
+            )
+            top = figure.add_subplot(cell[0])
+            bottom = figure.add_subplot(cell[1], sharex=top)
+            draw_panel(top, bottom, panel, labels)
+            for axes in (top, bottom):
+                axes.yaxis.set_label_coords(-0.52 / inner_width, 0.5)
+            if number == 0:
+                top.legend(loc="best")
+    return figure

@@ -1,0 +1,75 @@
+"""Write an evaluation as files: report.json, report.md, report.html and the pictures."""
+
+import json
+import os
+import tempfile
+from os import PathLike
+from pathlib import Path
+
+from jaxcalo.geometry import Detector
+from jaxcalo.metrics.evaluation import Evaluation
+from jaxcalo.metrics.sample import Sample
+from jaxcalo.plots.pictures import draw_pictures
+from jaxcalo.plots.style import to_png
+from jaxcalo.plots.text import to_html, to_markdown
+
+PICTURE_FOLDER = "pictures"
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files under temporary names first and rename them when all are on disk.
+
+    An error on the way leaves the files that stood there before, and no temporary ones.
+    """
+    written: list[tuple[str, Path]] = []
+    try:
+        for name, content in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            written.append((temporary, target))
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner can read
+        for temporary, target in written:
+            os.replace(temporary, target)
+    finally:
+        for temporary, _ in written:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_report(
+    evaluation: Evaluation,
+    reference: Sample,
+    generated: Sample,
+    detector: Detector,
+    out_dir: str | PathLike,
+    labels: tuple[str, str] = ("Geant4", "generated"),
+) -> Path:
+    """Write the report of an evaluation.
+
+    Args:
+        evaluation: the numbers of the two samples.
+        reference: the reference sample, for the pictures.
+        generated: the generated sample, for the pictures.
+        detector: their readout.
+        out_dir: folder of the report, made if it does not exist.
+        labels: names of reference and generated sample in pictures and text.
+
+    Returns:
+        The path of report.json; report.md, report.html (which needs no other file) and the folder
+        of pictures stand beside it. All files are replaced together or not at all.
+    """
+    pictures = draw_pictures(evaluation, reference, generated, detector, labels)
+    files, embedded, linked = {}, [], []
+    for picture in pictures:
+        path, png = f"{PICTURE_FOLDER}/{picture.name}.png", to_png(picture.figure)
+        files[path] = png
+        embedded.append((png, picture.caption))
+        linked.append((path, picture.caption))
+    files["report.md"] = to_markdown(evaluation, labels, linked).encode()
+    files["report.html"] = to_html(evaluation, labels, embedded).encode()
+    numbers = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
+    files["report.json"] = (numbers + "\n").encode()
+    _write_all(Path(out_dir), files)
+    return Path(out_dir) / "report.json"
