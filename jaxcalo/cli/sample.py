@@ -1,0 +1,100 @@
+"""`jaxcalo sample RUN -n N -o FILE`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxcalo.cli.progress import sampling_bar
+from jaxcalo.errors import InputError
+from jaxcalo.units import GeV
+
+
+def sample(
+    run: tyro.conf.Positional[Path],
+    /,
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    n_showers: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
+    energy: float | None = None,
+    energy_range: tuple[float, float] | None = None,
+    energies_from: Path | None = None,
+    seed: int = 0,
+    sampler: Literal["ddpm", "ddim"] | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    batch_size: int = 256,
+    shard: str = "0/1",
+    dry_run: bool = False,
+) -> None:
+    """Generate showers from a trained run into a CaloChallenge HDF5 file (MeV).
+
+    Shower i depends on the seed and on i alone: not on --batch-size, devices or --shard.
+
+    Args:
+        run: The run folder.
+        out: The file to write; it appears only when it is whole.
+        n_showers: How many showers.
+        energy: Incident energy of every shower in GeV.
+        energy_range: Log-uniform energies between LO and HI in GeV; default: the trained range.
+        energies_from: Take the incident energies of this shower file, in order.
+        seed: Decides every energy and every shower.
+        sampler: ddpm (ancestral, random steps) or ddim (deterministic); default: the recipe's.
+        steps: Steps from noise to shower, each one network evaluation; default: the recipe's.
+        guidance: Classifier-free guidance scale (1: none); default: the recipe's.
+        batch_size: Showers per call of the compiled program; memory grows with it.
+        shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
+        dry_run: Say what would be done and stop.
+    """
+    from jaxcalo.diffusion import Ddim, Ddpm
+    from jaxcalo.experiment import Request, load_run, sample_to_file
+    from jaxcalo.experiment.sampling import incident_energies
+
+    trained = load_run(run)
+    sampling = trained.experiment.sampling
+    changes = {"n_steps": steps, "guidance": guidance}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if sampler is not None:
+        changes["sampler"] = {"ddpm": Ddpm(), "ddim": Ddim()}[sampler]
+    if changes:
+        trained = load_run(run, sampling=dataclasses.replace(sampling, **changes))
+    request = Request(n_showers, energy, energy_range, energies_from, seed, _shard(shard))
+    energies, first = incident_energies(request, trained.energy_range_mev)
+    _warn_outside(energies, trained.energy_range_mev)
+    if dry_run:
+        print(
+            f"would write {len(energies)} showers "
+            f"(numbers {first} to {first + len(energies) - 1}) of "
+            f"{energies.min() / GeV:.3g} to {energies.max() / GeV:.3g} GeV, "
+            f"{trained.detector.n_voxels} voxels each, "
+            f"by {trained.experiment.sampling}, to {out}"
+        )
+        return
+    with sampling_bar(len(energies)) as observe:
+        n = sample_to_file(trained, request, out, batch_size=batch_size, observe=observe)
+    print(
+        f"{out}: {n} showers of {trained.detector.n_voxels} voxels, "
+        f"trained for {trained.step} steps"
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, parts = text.partition("/")
+    if not (slash and index.isdecimal() and parts.isdecimal()):
+        raise InputError(f"--shard: expected I/N, for example 0/4, found {text!r}")
+    return int(index), int(parts)
+
+
+def _warn_outside(energies, trained_range_mev: tuple[float, float]) -> None:
+    low, high = trained_range_mev
+    # Half a percent: files hold energies in single precision, and a sample may have the range's
+    # own ends.
+    n_outside = int(((energies < 0.995 * low) | (energies > 1.005 * high)).sum())
+    if n_outside:
+        print(
+            f"jaxcalo: warning: {n_outside} of {len(energies)} incident energies lie outside "
+            f"the trained range {low / GeV:.3g} to {high / GeV:.3g} GeV; "
+            "their showers are an extrapolation",
+            file=sys.stderr,
+        )

@@ -1,0 +1,81 @@
+"""`jaxcalo train RECIPE --out RUN`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxcalo.cli.progress import training_bar
+from jaxcalo.cli.recipes import load_recipe
+from jaxcalo.experiment import Experiment, to_record, train
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """Options of `jaxcalo train`.
+
+    Attributes:
+        out: The run folder. An existing run of the same configuration goes on where it stopped.
+        data_file: Train on this shower file instead of the recipe's (the same as --data.path).
+        dry_run: Print the whole configuration and stop.
+        experiment: The recipe's fields.
+    """
+
+    out: Path
+    data_file: Annotated[Path | None, tyro.conf.arg(name="data")] = None
+    dry_run: bool = False
+    experiment: Annotated[Experiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = (
+        dataclasses.field(default_factory=Experiment)
+    )
+
+
+def train_main(arguments: list[str]) -> None:
+    """Parse `RECIPE --out RUN [--data FILE] [--field.path value ...]` and train."""
+    recipe = load_recipe(arguments[0])
+    options = tyro.cli(
+        _Options,
+        args=arguments[1:],
+        prog=f"jaxcalo train {arguments[0]}",
+        description="Train the recipe, with any of its fields changed.",
+        default=_Options(out=tyro.MISSING, experiment=recipe),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    experiment = options.experiment
+    if options.data_file is not None:
+        data = dataclasses.replace(experiment.data, path=str(options.data_file))
+        experiment = dataclasses.replace(experiment, data=data)
+    if options.dry_run:
+        print(json.dumps(to_record(experiment), indent=2))
+        return
+    run_training(experiment, options.out)
+
+
+def run_training(experiment: Experiment, out: Path) -> None:
+    """Train with a progress bar."""
+    with training_bar(experiment.training.n_steps) as observe:
+        train(experiment, out, observe=observe)
+
+
+def train_help(
+    recipe: tyro.conf.Positional[str],
+    /,
+    out: Path,
+    data: Path | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Train a recipe on Monte Carlo showers; an existing run resumes to the bit.
+
+    Every field of the recipe is an option too: `jaxcalo train RECIPE --help` lists them with
+    their defaults.
+
+    Args:
+        recipe: A Python file that defines `experiment`, or a shipped recipe's name (par04_lite).
+        out: The run folder. A run of the same configuration resumes; another is refused.
+        data: Train on this shower file (CaloChallenge HDF5, MeV) instead of the recipe's.
+        dry_run: Print the whole configuration and stop.
+    """
+    arguments = [recipe, "--out", str(out)]
+    arguments += ["--data", str(data)] if data else []
+    train_main(arguments + ["--dry-run"] * dry_run)

@@ -1,0 +1,102 @@
+"""Configuration <-> plain JSON with each dataclass's type: a manifest alone rebuilds its run."""
+
+import dataclasses
+from typing import Any
+
+from jaxcalo import diffusion, geometry, preprocess, training
+from jaxcalo.errors import InputError
+from jaxcalo.experiment import config
+from jaxcalo.families import Diffusion, Sampling
+
+# What a record may name. Nothing else is ever constructed from a file.
+_TYPES = {
+    cls.__name__: cls
+    for cls in (
+        config.Data,
+        config.DiTNet,
+        config.Experiment,
+        config.UNetNet,
+        Diffusion,
+        Sampling,
+        diffusion.Cosine,
+        diffusion.Ddim,
+        diffusion.Ddpm,
+        diffusion.EDM,
+        diffusion.EDMWeight,
+        diffusion.EpsPrediction,
+        diffusion.Linear,
+        diffusion.LogNormalSigma,
+        diffusion.LogitNormalTime,
+        diffusion.MinSnr,
+        diffusion.ScorePrediction,
+        diffusion.Shifted,
+        diffusion.Sigmoid,
+        diffusion.Snr,
+        diffusion.UniformTime,
+        diffusion.Unit,
+        diffusion.VPrediction,
+        diffusion.X0Prediction,
+        geometry.CartesianLayer,
+        geometry.Detector,
+        geometry.PolarLayer,
+        preprocess.IncidentFractions,
+        preprocess.LayerShapes,
+        training.AdamW,
+        training.CheckpointPlan,
+        training.TrainingPlan,
+    )
+}
+
+
+def to_record(value: Any) -> Any:
+    """A dataclass as {"type": its name, field: value, ...}; tuples as lists."""
+    if dataclasses.is_dataclass(value):
+        fields = {
+            field.name: to_record(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [to_record(item) for item in value]
+    return value
+
+
+def from_record(record: Any) -> Any:
+    """The inverse of `to_record`; lists become tuples.
+
+    Raises:
+        InputError: The record names an unknown type, or fields that it does not have.
+    """
+    if isinstance(record, list):
+        return tuple(from_record(item) for item in record)
+    if not isinstance(record, dict):
+        return record
+    fields = {name: from_record(value) for name, value in record.items() if name != "type"}
+    name = record.get("type")
+    try:
+        return _TYPES[str(name)](**fields)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"manifest: expected a record that this version of jaxcalo knows, "
+            f"found {name!r} with the fields {sorted(fields)}; "
+            "use the version of jaxcalo that wrote the run"
+        ) from error
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Every place where two records differ, as `path: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
+        names = list(dict.fromkeys([*old, *new]))
+        return [
+            line
+            for name in names
+            for line in differences(
+                old.get(name), new.get(name), f"{path}.{name}" if path else name
+            )
+        ]
+    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("type", value))
+    return str(value)

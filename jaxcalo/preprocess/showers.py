@@ -1,0 +1,207 @@
+"""The two recipes that turn showers into the vectors that a model learns, and their constants' fit.
+
+A recipe is a frozen dataclass with `raw_transform(detector)`; `fit` measures the standardisation on
+showers, and `prepare` joins both into the functions that training and sampling call. The constants
+are plain arrays that live in the checkpoint.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxcalo.errors import InputError
+from jaxcalo.geometry import Detector, symmetries, voxels
+from jaxcalo.preprocess.layer_energies import split_layers
+from jaxcalo.preprocess.transform import (
+    Transform,
+    chain,
+    hit_scale,
+    logit_scale,
+    on_slice,
+    scale_by_incident_energy,
+    standardise,
+    threshold,
+)
+from jaxcalo.typing import Cond, Scalar
+
+# A component that never varies (a layer ratio that is always 1) keeps its scale instead of being
+# divided by zero.
+_SMALLEST_STD = 1e-3
+
+
+class Constants(NamedTuple):
+    """What `fit` measures: mean and std of each component (n,), and of log E_inc ()."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    log_energy_mean: np.ndarray
+    log_energy_std: np.ndarray
+
+
+class Preprocess(Protocol):
+    """A recipe. `n_layer_energies(detector)` components come before the voxels."""
+
+    def raw_transform(self, detector: Detector) -> Transform:
+        """MeV -> numbers of order one, before standardisation."""
+        ...
+
+    def n_layer_energies(self, detector: Detector) -> int:
+        """How many components precede the voxels."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerShapes:
+    """Energy ratios of the layers, and the shape inside each layer, which is scaled to its energy.
+
+    Attributes:
+        max_deposit: largest total deposit, in incident energies.
+        ratio_margin: distance of the energy ratios 0 and 1 from the poles of the logit.
+        unit_mev: see `hit_scale`, MeV.
+        power: see `hit_scale`.
+        gap: see `hit_scale`.
+    """
+
+    max_deposit: float = 2.0
+    ratio_margin: float = 1e-3
+    unit_mev: float = 1.0
+    power: float = 0.5
+    gap: float = 1.5
+
+    def raw_transform(self, detector: Detector) -> Transform:
+        """See `split_layers`, `logit_scale` and `hit_scale`."""
+        n_layers, size = detector.n_layers, detector.n_layers + detector.n_voxels
+        lowest = _threshold(detector)
+        return chain(
+            split_layers(voxels(detector).layer, n_layers, self.max_deposit, lowest),
+            on_slice(logit_scale(self.ratio_margin), 0, n_layers),
+            on_slice(hit_scale(lowest, self.unit_mev, self.power, self.gap), n_layers, size),
+        )
+
+    def n_layer_energies(self, detector: Detector) -> int:
+        """One ratio a layer."""
+        return detector.n_layers
+
+
+@dataclasses.dataclass(frozen=True)
+class IncidentFractions:
+    """The logit of each voxel's fraction of the incident energy: CaloDiffusion's preprocessing.
+
+    Attributes:
+        max_deposit: Largest deposit, in incident energies (2 for data sets 2 and 3, 3.1 for
+            data set 1).
+        margin: Empty voxels sit at logit(margin).
+
+    Source: Amram and Pedro, arXiv:2308.03876, section III.
+    """
+
+    max_deposit: float = 2.0
+    margin: float = 1e-6
+
+    def raw_transform(self, detector: Detector) -> Transform:
+        """See `scale_by_incident_energy` and `logit_scale`."""
+        return chain(
+            threshold(_threshold(detector)),
+            scale_by_incident_energy(self.max_deposit),
+            logit_scale(self.margin),
+        )
+
+    def n_layer_energies(self, detector: Detector) -> int:
+        """None: a voxel carries its energy itself."""
+        del detector
+        return 0
+
+
+class Preprocessor(NamedTuple):
+    """Ready to use: the standardised transform and the standardised condition of one event."""
+
+    transform: Transform
+    condition: Callable[[Scalar], Cond]
+
+
+def prepare(recipe: Preprocess, detector: Detector, constants: Constants) -> Preprocessor:
+    """Join a recipe with its fitted constants.
+
+    Returns:
+        The transform voxels in MeV (n_voxels,) <-> event (n,), and the condition
+        (log E_inc - mean) / std, shape (1,).
+    """
+    scale = standardise(jnp.asarray(constants.mean), jnp.asarray(constants.std))
+
+    def condition(incident_energy_mev: Scalar) -> Cond:
+        z = (jnp.log(incident_energy_mev) - constants.log_energy_mean) / constants.log_energy_std
+        return z[None]
+
+    return Preprocessor(chain(recipe.raw_transform(detector), scale), condition)
+
+
+def fit(
+    recipe: Preprocess, detector: Detector, chunks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Constants:
+    """Measure the standardisation in one pass.
+
+    Components that a symmetry of the detector exchanges share their constants, so that the
+    standardised event has the symmetry of the shower.
+
+    Args:
+        recipe: The preprocessing recipe.
+        detector: The geometry of the showers.
+        chunks: Pairs (incident energies (n,), voxel energies (n, n_voxels)), in MeV.
+
+    Raises:
+        InputError: There is no shower to fit to.
+    """
+    forward = jax.jit(jax.vmap(recipe.raw_transform(detector).forward))
+    moments = []
+    for energy, shower in chunks:
+        log_energy = np.log(energy.astype(np.float64))[:, None]
+        values = np.concatenate(
+            [log_energy, np.asarray(forward(shower, energy), np.float64)], axis=1
+        )
+        moments.append(
+            np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)])
+        )
+    if not moments:
+        raise InputError("preprocessing: expected showers to fit to, found none; use a larger file")
+    n, total, squares = np.sum(moments, axis=0)
+    mean, square = total / n, squares / n
+    mean[1:], square[1:] = (_symmetrise(m[1:], recipe, detector) for m in (mean, square))
+    std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0.0)), _SMALLEST_STD)
+    mean, std = mean.astype(np.float32), std.astype(np.float32)
+    return Constants(mean[1:], std[1:], np.asarray(mean[0]), np.asarray(std[0]))
+
+
+def augment(detector: Detector) -> Callable[[Scalar, Array], Array]:
+    """Random symmetry of the detector.
+
+    Returns:
+        (u in [0, 1), voxels (n_voxels,)) -> voxels of an equally likely shower.
+    """
+    permutations = jnp.asarray(symmetries(detector))
+
+    def apply(u: Scalar, shower: Array) -> Array:
+        index = jnp.minimum((u * len(permutations)).astype(jnp.int32), len(permutations) - 1)
+        return shower[permutations[index]]
+
+    return apply
+
+
+def _symmetrise(moment: np.ndarray, recipe: Preprocess, detector: Detector) -> np.ndarray:
+    first = recipe.n_layer_energies(detector)
+    orbit_mean = np.mean([moment[first:][p] for p in symmetries(detector)], axis=0)
+    return np.concatenate([moment[:first], orbit_mean])
+
+
+def _threshold(detector: Detector) -> float:
+    if detector.threshold_mev <= 0.0:
+        raise InputError(
+            f"geometry {detector.name}: expected a readout threshold above 0 MeV, "
+            f"found {detector.threshold_mev}; "
+            'add threshold_mev="..." to the Bin element of its XML'
+        )
+    return detector.threshold_mev

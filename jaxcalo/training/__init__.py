@@ -1,0 +1,40 @@
+"""One training loop for every family: pure steps on all devices, checkpoints exact to the bit."""
+
+from jaxcalo.training.algorithm import (
+    Algorithm,
+    Batch,
+    LossFn,
+    Metrics,
+    Ratio,
+    TrainState,
+    minimise,
+)
+from jaxcalo.training.checkpoints import CheckpointPlan, Checkpoints
+from jaxcalo.training.loop import Interrupted, NonFiniteLossError, TrainingPlan, fit
+from jaxcalo.training.optimizers import AdamW
+from jaxcalo.training.runlog import RunLog, read_metrics
+from jaxcalo.training.sharding import AXIS, data_mesh, init_state, map_step, shard_batch
+
+__all__ = [
+    "AXIS",
+    "AdamW",
+    "Algorithm",
+    "Batch",
+    "CheckpointPlan",
+    "Checkpoints",
+    "Interrupted",
+    "LossFn",
+    "Metrics",
+    "NonFiniteLossError",
+    "Ratio",
+    "RunLog",
+    "TrainState",
+    "TrainingPlan",
+    "data_mesh",
+    "fit",
+    "init_state",
+    "map_step",
+    "minimise",
+    "read_metrics",
+    "shard_batch",
+]

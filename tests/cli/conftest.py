@@ -1,0 +1,44 @@
+"""A tiny trained run, and the command line as a function and as a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxcalo.cli.main import main
+
+RECIPE = str(Path(__file__).parent / "tiny_recipe.py")
+
+
+def run(*arguments):
+    """Run one verb in this process; returns its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code or 0
+
+
+def spawn(*arguments, devices=1):
+    """Start one verb as a process of its own, with faked devices."""
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, "-m", "jaxcalo", *(str(argument) for argument in arguments)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def spawned(*arguments, devices=1):
+    """Run one verb as its own process; returns (exit code, standard output, standard error)."""
+    process = spawn(*arguments, devices=devices)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a finished tiny run, made by the command line."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    code, _, err = spawned("train", RECIPE, "--out", folder)
+    assert code == 0, err
+    return folder
