@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-# Parameters of glibc's mallopt (malloc.h) and our values, in bytes (the last is a number of arenas).
+# Parameters of glibc's mallopt (malloc.h) and their values in bytes; the last counts arenas.
 _MALLOC_SETTINGS = {
     -3: 2**30,  # M_MMAP_THRESHOLD: what is smaller comes from the heap
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD: the heap is not given back

@@ -38,7 +38,7 @@ from jaxcalo.typing import Cond, Event, Key, Params, Scalar
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
-_VALIDATION_SHOWERS = 512
+_VALIDATION_SHOWERS = 256
 _FIT_CHUNK = 1024
 
 

@@ -17,6 +17,7 @@ from jaxcalo.preprocess.transform import (
     logit_scale,
     on_slice,
     scale_by_incident_energy,
+    scale_with_energy,
     standardise,
     threshold,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "on_slice",
     "prepare",
     "scale_by_incident_energy",
+    "scale_with_energy",
     "standardise",
     "threshold",
 ]

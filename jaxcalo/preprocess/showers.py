@@ -24,10 +24,12 @@ from jaxcalo.preprocess.transform import (
     logit_scale,
     on_slice,
     scale_by_incident_energy,
+    scale_with_energy,
     standardise,
     threshold,
 )
 from jaxcalo.typing import Cond, Scalar
+from jaxcalo.units import GeV
 
 # A component that never varies (a layer ratio that is always 1) keeps its scale instead of being
 # divided by zero.
@@ -52,6 +54,10 @@ class Preprocess(Protocol):
 
     def n_layer_energies(self, detector: Detector) -> int:
         """How many components precede the voxels."""
+        ...
+
+    def energy_power(self, detector: Detector) -> np.ndarray:
+        """p_i: the fluctuations of component i fall with the incident energy as E^-p_i, (n,)."""
         ...
 
 
@@ -87,6 +93,12 @@ class LayerShapes:
         """One ratio a layer."""
         return detector.n_layers
 
+    def energy_power(self, detector: Detector) -> np.ndarray:
+        """1/2 for the total energy, whose resolution has a stochastic term; 0 for the others."""
+        power = np.zeros(detector.n_layers + detector.n_voxels, np.float32)
+        power[0] = 0.5
+        return power
+
 
 @dataclasses.dataclass(frozen=True)
 class IncidentFractions:
@@ -116,6 +128,10 @@ class IncidentFractions:
         del detector
         return 0
 
+    def energy_power(self, detector: Detector) -> np.ndarray:
+        """No scaling with energy."""
+        return np.zeros(detector.n_voxels, np.float32)
+
 
 class Preprocessor(NamedTuple):
     """Ready to use: the standardised transform and the standardised condition of one event."""
@@ -131,19 +147,24 @@ def prepare(recipe: Preprocess, detector: Detector, constants: Constants) -> Pre
         The transform voxels in MeV (n_voxels,) <-> event (n,), and the condition
         (log E_inc - mean) / std, shape (1,).
     """
+    raw = recipe.raw_transform(detector)
     scale = standardise(jnp.asarray(constants.mean), jnp.asarray(constants.std))
+    reference_mev = jnp.exp(jnp.asarray(constants.log_energy_mean))
+    resolution = scale_with_energy(jnp.asarray(recipe.energy_power(detector)), reference_mev)
 
     def condition(incident_energy_mev: Scalar) -> Cond:
         z = (jnp.log(incident_energy_mev) - constants.log_energy_mean) / constants.log_energy_std
         return z[None]
 
-    return Preprocessor(chain(recipe.raw_transform(detector), scale), condition)
+    return Preprocessor(chain(raw, scale, resolution), condition)
 
 
 def fit(
     recipe: Preprocess, detector: Detector, chunks: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Constants:
     """Measure the standardisation in one pass.
+
+    mean = sum w x / sum w,  std^2 = sum w (x - mean)^2 / n,  w = (E_inc / reference)^(2 p)
 
     Components that a symmetry of the detector exchanges share their constants, so that the
     standardised event has the symmetry of the shower.
@@ -157,22 +178,22 @@ def fit(
         InputError: There is no shower to fit to.
     """
     forward = jax.jit(jax.vmap(recipe.raw_transform(detector).forward))
+    power = np.append(0.0, recipe.energy_power(detector))  # log E_inc is component 0
     moments = []
     for energy, shower in chunks:
         log_energy = np.log(energy.astype(np.float64))[:, None]
-        values = np.concatenate(
-            [log_energy, np.asarray(forward(shower, energy), np.float64)], axis=1
-        )
-        moments.append(
-            np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)])
-        )
+        values = np.append(log_energy, np.asarray(forward(shower, energy), np.float64), axis=1)
+        weight = (energy[:, None] / GeV) ** (2.0 * power)
+        counts = np.full(len(power), len(values))
+        moments.append([counts, *((weight * values**k).sum(axis=0) for k in range(3))])
     if not moments:
         raise InputError("preprocessing: expected showers to fit to, found none; use a larger file")
-    n, total, squares = np.sum(moments, axis=0)
-    mean, square = total / n, squares / n
+    n, weights, total, squares = np.sum(moments, axis=0)
+    mean, square = total / weights, squares / weights
     mean[1:], square[1:] = (_symmetrise(m[1:], recipe, detector) for m in (mean, square))
-    std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0.0)), _SMALLEST_STD)
-    mean, std = mean.astype(np.float32), std.astype(np.float32)
+    variance = np.maximum(square - mean**2, 0.0) * weights / n
+    std = np.sqrt(variance) * (GeV / np.exp(mean[0])) ** power
+    mean, std = mean.astype(np.float32), np.maximum(std, _SMALLEST_STD).astype(np.float32)
     return Constants(mean[1:], std[1:], np.asarray(mean[0]), np.asarray(std[0]))
 
 

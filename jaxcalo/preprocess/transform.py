@@ -122,6 +122,20 @@ def standardise(mean: Array, std: Array) -> Transform:
     )
 
 
+def scale_with_energy(power: Array, reference_mev: Array) -> Transform:
+    """Multiply component i by (E_inc / reference)^power_i: fluctuations that fall with energy.
+
+    Args:
+        power: shape of the event; 1/2 for a quantity with the stochastic term of a calorimeter's
+            resolution, 0 for no change.
+        reference_mev: the energy at which nothing changes, MeV.
+    """
+    return Transform(
+        lambda event, energy: event * (energy / reference_mev) ** power,
+        lambda event, energy: event / (energy / reference_mev) ** power,
+    )
+
+
 def on_slice(transform: Transform, start: int, stop: int) -> Transform:
     """Apply a transform to the components [start, stop) only; it must keep their number."""
 

@@ -14,6 +14,7 @@ from jaxcalo.preprocess import (
     logit_scale,
     on_slice,
     scale_by_incident_energy,
+    scale_with_energy,
     standardise,
     threshold,
 )
@@ -26,6 +27,7 @@ BATTERY = {
     "hit": (hit_scale(0.015, 1.0, 0.5, 1.5), None, None),
     "threshold": (threshold(0.015), None, None),
     "standardise": (standardise(MEAN, STD), -10.0, 10.0),
+    "resolution": (scale_with_energy(jnp.array([0.5, 0, 0, 0, 1, 0]), 3e3), -10.0, 10.0),
     "on_slice": (on_slice(logit_scale(1e-3), 1, 4), 0.0, 1.0),
 }
 
