@@ -14,6 +14,6 @@ experiment = Experiment(
     data=Data(path="par04_electron_train.h5", geometry="ds2", batch_size=64),
     net=DiTNet(patch=(3, 16, 3), width=128, depth=6),
     optimizer=AdamW(learning_rate=2e-3, warmup_steps=200),
-    training=TrainingPlan(n_steps=4000, checkpoints=CheckpointPlan(every=250)),
+    training=TrainingPlan(n_steps=3000, checkpoints=CheckpointPlan(every=250)),
     sampling=Sampling(sampler=Ddpm(), n_steps=50),
 )

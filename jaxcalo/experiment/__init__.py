@@ -1,5 +1,6 @@
 """An experiment: one frozen dataclass, and the functions that train, sample and reload it."""
 
+from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.config import Data, DiTNet, Experiment, UNetNet
 from jaxcalo.experiment.record import differences, from_record, to_record
 from jaxcalo.experiment.run import TrainedModel, load_run, train
@@ -12,8 +13,10 @@ __all__ = [
     "Request",
     "TrainedModel",
     "UNetNet",
+    "build",
     "differences",
     "from_record",
+    "in_mev",
     "load_run",
     "sample_to_file",
     "to_record",

@@ -27,14 +27,15 @@ from jaxcalo.data import (
 )
 from jaxcalo.data.samples import SAMPLES
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.config import Experiment
 from jaxcalo.experiment.record import differences, from_record, to_record
-from jaxcalo.families import GenerativeModel, Net, Sampling, diffusion, evaluate_diffusion
+from jaxcalo.families import GenerativeModel, Sampling, evaluate_diffusion
 from jaxcalo.geometry import Detector, load_geometry
-from jaxcalo.preprocess import Constants, Preprocessor, augment, fit, prepare
+from jaxcalo.preprocess import Constants, fit, prepare
 from jaxcalo.training import Batch, Checkpoints, data_mesh
 from jaxcalo.training import fit as fit_model
-from jaxcalo.typing import Cond, Event, Key, Params, Scalar
+from jaxcalo.typing import Params
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -105,7 +106,7 @@ def train(
         held_out = file.read(n_train, min(file.n_showers, n_train + _VALIDATION_SHOWERS))
     key = jax.random.key(experiment.seed)
     loader_key, fit_key = jax.random.split(key)
-    net, encode, model = _build(experiment, detector, constants)
+    net, encode, model = build(experiment, detector, constants)
     evaluate = evaluate_diffusion(net, experiment.diffusion, encode=encode)
     with open_loader(
         loader_key,
@@ -163,11 +164,11 @@ def load_run(
         constants = Constants(
             **checkpoints.restore_constants(_no_constants(experiment, detector)._asdict())
         )
-        _, _, model = _build(experiment, detector, constants)
+        _, _, model = build(experiment, detector, constants)
         batch = Batch(jnp.zeros(1, jnp.int32), _one_shower(detector))
         like = jax.eval_shape(model.algorithm.init, jax.random.key(0), batch).ema
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
-    physical = _physical(model, prepare(experiment.preprocess, detector, constants))
+    physical = in_mev(model, prepare(experiment.preprocess, detector, constants))
     low, high = manifest["data"]["energy_range_mev"]
     return TrainedModel(physical, params, detector, experiment, step or 0, (low, high))
 
@@ -182,45 +183,6 @@ class _Batches:
 
     def prefetch(self, start: int, stop: int) -> Iterator[Batch]:
         return (Batch(self._index, showers) for showers in prefetch(self._loader, start, stop))
-
-
-def _build(
-    experiment: Experiment, detector: Detector, constants: Constants
-) -> tuple[Net, Any, GenerativeModel]:
-    recipe = experiment.preprocess
-    preprocessor = prepare(recipe, detector, constants)
-    net = experiment.net.build(
-        detector, recipe.n_layer_energies(detector), experiment.diffusion.learned_variance
-    )
-    permute = augment(detector) if experiment.data.augment else None
-
-    def encode(key: Key, shower: Showers) -> tuple[Event, Cond]:
-        energy = jnp.asarray(shower.incident_energy_mev)
-        voxels = jnp.asarray(shower.voxel_energy_mev)
-        if permute is not None:
-            voxels = permute(jax.random.uniform(key), voxels)
-        event = preprocessor.transform.forward(voxels, energy)
-        return event, preprocessor.condition(energy)
-
-    model = diffusion(
-        net,
-        experiment.diffusion,
-        experiment.sampling,
-        experiment.optimizer.build(experiment.training.n_steps),
-        encode=encode,
-        n_components=len(constants.mean),
-        ema_decay=experiment.optimizer.ema_decay ** (1.0 / experiment.optimizer.accumulate),
-    )
-    return net, encode, model
-
-
-def _physical(model: GenerativeModel, preprocessor: Preprocessor) -> GenerativeModel:
-    def sample(key: Key, params: Params, incident_energy_mev: Cond) -> Event:
-        energy: Scalar = incident_energy_mev[0]
-        event = model.sample(key, params, preprocessor.condition(energy))
-        return preprocessor.transform.inverse(event, energy)
-
-    return model._replace(sample=sample)
 
 
 def _n_train(experiment: Experiment, file: ShowerFile) -> int:

@@ -39,7 +39,7 @@ def test_round_trip_on_showers(recipe, geometry):
 def test_total_energy_survives_any_output_of_a_model(geometry):
     """Nonsense in, physical showers out, and the layers' energies sum to what u_0 says."""
     recipe = LayerShapes()
-    detector, energy, _, constants, ready = prepared(recipe, geometry)
+    _, energy, _, constants, ready = prepared(recipe, geometry)
     events = 2 * jax.random.normal(jax.random.key(2), (50, len(constants.mean)))
     out = np.asarray(jax.vmap(ready.transform.inverse)(events, energy[:50]), np.float64)
     assert np.isfinite(out).all()
