@@ -101,7 +101,8 @@ class Sampling:
     Attributes:
         sampler: Ddpm(...) or Ddim(...).
         n_steps: Steps from noise to shower; each evaluates the network once.
-        guidance: Classifier-free guidance scale; 1 is none.
+        guidance: Classifier-free guidance scale; 1 is none. A guided chain has the sampler's own
+            variance, for a learned one belongs to the unguided mean.
     """
 
     sampler: Ddpm | Ddim = dataclasses.field(default_factory=Ddim)
@@ -160,13 +161,14 @@ def with_flag(config: Diffusion, cond: Cond) -> Cond:
 
 
 def _sampler(net: Net, params: Params, config: Diffusion, sampling: Sampling) -> Sampler:
-    if config.learned_variance and isinstance(sampling.sampler, Ddpm):
+    is_guided = sampling.guidance != 1.0
+    if config.learned_variance and isinstance(sampling.sampler, Ddpm) and not is_guided:
         denoiser = make_variance_denoiser(
             net.apply, params, config.schedule, config.parametrization
         )
         return LearnedVarianceDdpm()(config.schedule, denoiser)
     denoiser = _plain_denoiser(net, params, config)
-    if sampling.guidance != 1.0:
+    if is_guided:
         denoiser = guided(denoiser, sampling.guidance)
     return sampling.sampler(config.schedule, denoiser)
 
