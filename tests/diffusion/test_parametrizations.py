@@ -37,7 +37,8 @@ TARGETS = [
     (EDM(1.0), lambda x_0, eps, alpha, sigma: edm_target(x_0, eps, sigma / alpha, 1.0)),
     (EDM(0.5), lambda x_0, eps, alpha, sigma: edm_target(x_0, eps, sigma / alpha, 0.5)),
 ]
-each_target = pytest.mark.parametrize(("parametrization", "target"), TARGETS, ids=str)
+NAMES = [str(parametrization) for parametrization, _ in TARGETS]
+each_target = pytest.mark.parametrize(("parametrization", "target"), TARGETS, ids=NAMES)
 
 
 def edm_target(y, eps, noise, sigma_data):
