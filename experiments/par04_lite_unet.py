@@ -17,5 +17,5 @@ experiment = dataclasses.replace(
     data=dataclasses.replace(quickstart.data, batch_size=16),
     net=UNetNet(channels=(16, 32, 32)),
     optimizer=dataclasses.replace(quickstart.optimizer, learning_rate=1e-3),
-    training=dataclasses.replace(quickstart.training, n_steps=1200),
+    training=dataclasses.replace(quickstart.training, n_steps=900),
 )

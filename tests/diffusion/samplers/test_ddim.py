@@ -26,7 +26,7 @@ ORACLE = GaussianOracle(mean=np.array([0.5, -1.0, 2.0]), std=np.array([0.2, 0.6,
         (Linear(), time_grids.karras),
         (Sigmoid(), time_grids.uniform_log_snr),
     ],
-    ids=str,
+    ids=["Cosine", "Linear", "Sigmoid"],
 )
 def test_ddim_converges_to_the_flow_with_order_one(schedule, grid):
     with jax.enable_x64(True):
