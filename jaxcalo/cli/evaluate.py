@@ -15,6 +15,7 @@ def evaluate(
     geometry: str,
     out: Path,
     threshold: float | None = None,
+    particle: str | None = None,
 ) -> None:
     """Compare two shower files and write report.html, report.md and report.json.
 
@@ -25,13 +26,19 @@ def evaluate(
         generated: The showers to judge.
         geometry: ds1-photons, ds1-pions, ds2, ds3, par04_lite, ecal_crystals, or a binning XML.
         out: The folder of the report.
+        particle: Which Bin of the XML, if it has several.
         threshold: Readout threshold in MeV; default: the geometry's.
     """
-    run_evaluation(reference, generated, geometry, out, threshold)
+    run_evaluation(reference, generated, geometry, out, threshold, particle)
 
 
 def run_evaluation(
-    reference: Path, generated: Path, geometry: str, out: Path, threshold_mev: float | None
+    reference: Path,
+    generated: Path,
+    geometry: str,
+    out: Path,
+    threshold_mev: float | None = None,
+    particle: str | None = None,
 ) -> None:
     """Evaluate, write the report and print its table."""
     from jaxcalo.data import open_showers
@@ -40,7 +47,7 @@ def run_evaluation(
     from jaxcalo.metrics import extract
     from jaxcalo.plots import write_report
 
-    detector = load_geometry(geometry)
+    detector = load_geometry(geometry, particle)
     if threshold_mev is not None and not threshold_mev >= 0.0:
         raise InputError(f"--threshold: expected 0 MeV or more, found {threshold_mev}")
     samples = []

@@ -36,7 +36,7 @@ def quickstart(out: Path = Path("quickstart")) -> None:
     )
     sample(run, out=generated, energies_from=test)
     print(f"\n3/3 comparing them with Geant4 into {out / 'report'}")
-    run_evaluation(test, generated, "par04_lite", out / "report", None)
+    run_evaluation(test, generated, "par04_lite", out / "report")
     print(
         f"\ndone in {(time.monotonic() - start) / 60:.1f} minutes. Next:\n"
         f"  open {out / 'report' / 'report.html'}\n"

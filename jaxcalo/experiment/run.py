@@ -88,7 +88,7 @@ def train(
     """
     mesh = mesh or data_mesh()
     path = resolve_data(experiment.data.path)
-    detector = load_geometry(experiment.data.geometry)
+    detector = load_geometry(experiment.data.geometry, experiment.data.particle)
     with open_showers(path, detector) as file:
         n_train = _n_train(experiment, file)
         manifest = _manifest(experiment, folder)

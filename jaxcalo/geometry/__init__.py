@@ -36,26 +36,27 @@ __all__ = [
 ]
 
 
-def load_geometry(name_or_path: str | PathLike) -> Detector:
+def load_geometry(name_or_path: str | PathLike, particle: str | None = None) -> Detector:
     """Return a shipped geometry by its name, or read a binning XML file.
 
     Args:
-        name_or_path: one of GEOMETRIES, or the path of an XML file with a single Bin.
+        name_or_path: one of GEOMETRIES, or the path of an XML file.
+        particle: which Bin to take; None takes the only one.
 
     Raises:
-        InputError: neither a shipped name nor a file.
+        InputError: neither a shipped name nor a file, or the particle is not in it.
     """
     if name_or_path in GEOMETRIES:
         with resources.as_file(
             resources.files("jaxcalo.geometry") / "binning" / f"{name_or_path}.xml"
         ) as path:
-            return read_binning(path)
+            return read_binning(path, particle)
     if not Path(name_or_path).exists():
         raise InputError(
             f"no geometry {str(name_or_path)!r}: expected {', '.join(GEOMETRIES)},"
             " or the path of a binning XML file"
         )
-    return read_binning(name_or_path)
+    return read_binning(name_or_path, particle)
 
 
 def coordinate_channels(detector: Detector) -> np.ndarray:

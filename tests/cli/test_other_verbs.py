@@ -91,7 +91,8 @@ def test_crystal_matrix_trains_and_samples(tmp_path):
 
 def test_official_binning_file_without_threshold(tmp_path):
     """The smallest energy of the training data is the threshold when the XML has none."""
-    text = '<Bins><Bin pid="11" name="electron">' + "".join(
+    other = '<Bin pid="22" name="photon"><Layer id="0" r_edges="0,1" n_bin_alpha="1"/></Bin>'
+    text = f'<Bins>{other}<Bin pid="11" name="electron">' + "".join(
         f'<Layer id="{i}" r_edges="0,5,10" n_bin_alpha="4"/>' for i in range(3)
     )
     geometry = tmp_path / "mine.xml"
@@ -101,6 +102,7 @@ def test_official_binning_file_without_threshold(tmp_path):
     data = write(tmp_path / "x.h5", Showers(np.full(64, 1e3, np.float32), voxels))
     arguments = ["--data", data, "--data.geometry", geometry, "--data.batch-size", 16]
     arguments += ["--training.n-steps", 2, "--net.patch", 1, 4, 2, "--out", tmp_path / "run"]
-    assert run("train", RECIPE, *arguments) == 0
+    assert run("train", RECIPE, *arguments) == 2  # two particles, none named
+    assert run("train", RECIPE, *arguments, "--data.particle", "electron") == 0
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["detector"]["threshold_mev"] == voxels[:61][voxels[:61] > 0].min()
