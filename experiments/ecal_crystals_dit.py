@@ -6,9 +6,7 @@ jaxcalo evaluate --reference ecal_photon_test.h5 --generated ecal.h5 --geometry 
     --out report
 """
 
-from jaxcalo.diffusion import Ddpm
 from jaxcalo.experiment import Data, DiTNet, Experiment
-from jaxcalo.families import Sampling
 from jaxcalo.training import AdamW, TrainingPlan
 
 experiment = Experiment(
@@ -16,5 +14,4 @@ experiment = Experiment(
     net=DiTNet(patch=(3, 3), width=96, depth=4),
     optimizer=AdamW(learning_rate=2e-3, warmup_steps=200),
     training=TrainingPlan(n_steps=3000),
-    sampling=Sampling(sampler=Ddpm(), n_steps=50),
 )

@@ -5,9 +5,7 @@ jaxcalo sample runs/dit --energies-from par04_electron_test.h5 -o dit.h5
 jaxcalo evaluate --reference par04_electron_test.h5 --generated dit.h5 --geometry ds2 --out report
 """
 
-from jaxcalo.diffusion import Ddpm
 from jaxcalo.experiment import Data, DiTNet, Experiment
-from jaxcalo.families import Sampling
 from jaxcalo.training import AdamW, CheckpointPlan, TrainingPlan
 
 experiment = Experiment(
@@ -15,5 +13,4 @@ experiment = Experiment(
     net=DiTNet(patch=(3, 16, 3), width=128, depth=6),
     optimizer=AdamW(learning_rate=2e-3, warmup_steps=200),
     training=TrainingPlan(n_steps=3000, checkpoints=CheckpointPlan(every=250)),
-    sampling=Sampling(sampler=Ddpm(), n_steps=50),
 )

@@ -7,6 +7,7 @@ Network, preprocessing, objective and 400-step sampler are those of arXiv:2308.0
 """
 
 from jaxcalo.diffusion import Cosine, Ddpm, EpsPrediction, Snr
+from jaxcalo.diffusion.time_grids import Uniform
 from jaxcalo.experiment import Data, Experiment, UNetNet
 from jaxcalo.families import Diffusion, Sampling
 from jaxcalo.preprocess import IncidentFractions
@@ -19,5 +20,5 @@ experiment = Experiment(
     diffusion=Diffusion(schedule=Cosine(), parametrization=EpsPrediction(), weighting=Snr()),
     optimizer=AdamW(learning_rate=4e-4, weight_decay=0.0),
     training=TrainingPlan(n_steps=20000, checkpoints=CheckpointPlan(every=250)),
-    sampling=Sampling(sampler=Ddpm(), n_steps=400),
+    sampling=Sampling(sampler=Ddpm(), n_steps=400, grid=Uniform()),
 )

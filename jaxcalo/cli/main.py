@@ -5,12 +5,16 @@ from collections.abc import Sequence
 
 import tyro
 
+from jaxcalo.cli.distill import distill_help, distill_main
 from jaxcalo.cli.doctor import doctor
 from jaxcalo.cli.evaluate import evaluate
 from jaxcalo.cli.inspect import inspect
+from jaxcalo.cli.likelihood import likelihood
+from jaxcalo.cli.pareto import pareto
 from jaxcalo.cli.quickstart import quickstart
 from jaxcalo.cli.runtime import configure
 from jaxcalo.cli.sample import sample
+from jaxcalo.cli.search_grid import search_grid
 from jaxcalo.cli.train import train_help, train_main
 from jaxcalo.errors import InputError
 
@@ -22,11 +26,17 @@ _DESCRIPTION = (
 _VERBS = {
     "quickstart": quickstart,
     "train": train_help,
+    "distill": distill_help,
     "sample": sample,
     "evaluate": evaluate,
+    "search-grid": search_grid,
+    "pareto": pareto,
+    "likelihood": likelihood,
     "inspect": inspect,
     "doctor": doctor,
 }
+# These verbs have an option for every field of the experiment that their first argument names.
+_WITH_FIELDS = {"train": train_main, "distill": distill_main}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,8 +52,8 @@ def _guarded(arguments: list[str]) -> int:
     from jaxcalo.training import Interrupted, NonFiniteLossError
 
     try:
-        if arguments[0] == "train" and len(arguments) > 1 and not arguments[1].startswith("-"):
-            train_main(arguments[1:])
+        if arguments[0] in _WITH_FIELDS and arguments[1:] and not arguments[1].startswith("-"):
+            _WITH_FIELDS[arguments[0]](arguments[1:])
         else:
             tyro.extras.subcommand_cli_from_dict(
                 _VERBS,

@@ -26,6 +26,13 @@ def sampling_bar(n_showers: int) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
+def counting_bar(total: int, description: str, unit: str) -> Iterator[Callable[[int, str], None]]:
+    """A bar over a few long tasks: gives the observer (done, what was last) that moves it."""
+    with _bar(total, description, unit) as move:
+        yield move
+
+
+@contextlib.contextmanager
 def _bar(total: int, description: str, unit: str) -> Iterator[Callable[[int, str], None]]:
     """The bar appears with the first move, so that an error before it stands alone.
 

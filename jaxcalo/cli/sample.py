@@ -1,13 +1,13 @@
 """`jaxcalo sample RUN -n N -o FILE`."""
 
-import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from jaxcalo.cli.progress import sampling_bar
+from jaxcalo.cli.samplers import AnyGridName, SamplerName, changed_sampling
 from jaxcalo.errors import InputError
 from jaxcalo.units import GeV
 
@@ -21,8 +21,9 @@ def sample(
     energy_range: tuple[float, float] | None = None,
     energies_from: Path | None = None,
     seed: int = 0,
-    sampler: Literal["ddpm", "ddim"] | None = None,
+    sampler: SamplerName | None = None,
     steps: int | None = None,
+    grid: AnyGridName | None = None,
     guidance: float | None = None,
     batch_size: int = 256,
     shard: str = "0/1",
@@ -40,25 +41,23 @@ def sample(
         energy_range: Log-uniform energies between LO and HI in GeV; default: the trained range.
         energies_from: Take the incident energies of this shower file, in order.
         seed: Decides every energy and every shower.
-        sampler: ddpm (ancestral, random steps) or ddim (deterministic); default: the recipe's.
-        steps: Steps from noise to shower, each one network evaluation; default: the recipe's.
+        sampler: The method; default: the recipe's. dpmpp-2m and unipc are good from 8 steps on;
+            consistency is for students of that kind.
+        steps: Steps from noise to shower, each one network evaluation (heun: two, but for the
+            last); default: the recipe's.
+        grid: Where the steps are; default: what suits the sampler, or the recipe's. searched: what
+            `jaxcalo search-grid` found.
         guidance: Classifier-free guidance scale (1: none); default: the recipe's.
         batch_size: Showers per call of the compiled program; memory grows with it.
         shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
         dry_run: Say what would be done and stop.
     """
-    from jaxcalo.diffusion import Ddim, Ddpm
-    from jaxcalo.experiment import Request, load_run, sample_to_file
+    from jaxcalo.experiment import Request, load_run, sample_to_file, with_sampling
     from jaxcalo.experiment.sampling import incident_energies
 
     trained = load_run(run)
-    sampling = trained.experiment.sampling
-    changes = {"n_steps": steps, "guidance": guidance}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if sampler is not None:
-        changes["sampler"] = {"ddpm": Ddpm(), "ddim": Ddim()}[sampler]
-    if changes:
-        trained = load_run(run, sampling=dataclasses.replace(sampling, **changes))
+    sampling = changed_sampling(run, trained, sampler, grid, steps, guidance)
+    trained = with_sampling(trained, sampling)
     request = Request(n_showers, energy, energy_range, energies_from, seed, _shard(shard))
     energies, first = incident_energies(request, trained.energy_range_mev)
     _warn_outside(energies, trained.energy_range_mev)

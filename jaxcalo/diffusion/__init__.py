@@ -2,10 +2,17 @@
 
 Schedule -> kernels -> parametrization -> loss is the way of training; schedule -> denoiser ->
 (guidance) -> sampler on a grid of times is the way of generation. Nothing here knows a network, a
-file or a device. Grids are in `time_grids`, training times in `noise_levels`.
+file or a device. Grids are in `time_grids`, training times in `noise_levels`, straight paths in
+`flow_matching`, the likelihood in `probability_flow`.
 """
 
 from jaxcalo.diffusion import noise_levels, samplers, time_grids
+from jaxcalo.diffusion.flow_matching import (
+    FlowVelocity,
+    FlowWeight,
+    RectifiedFlow,
+    pair_by_transport,
+)
 from jaxcalo.diffusion.guidance import drop_condition, guided
 from jaxcalo.diffusion.kernels import (
     Gaussian,
@@ -52,46 +59,87 @@ from jaxcalo.diffusion.parametrizations import (
     x_0_from_eps,
     x_0_from_score,
 )
-from jaxcalo.diffusion.samplers import Ddim, Ddpm, LearnedVarianceDdpm, Sampler, sample
+from jaxcalo.diffusion.probability_flow import log_likelihood, reverse_drift, sde, velocity
+from jaxcalo.diffusion.samplers import (
+    Consistency,
+    Ddim,
+    Ddpm,
+    DpmSolver,
+    Euler,
+    Heun,
+    LearnedVarianceDdpm,
+    MeanVelocity,
+    ReverseSde,
+    Sampler,
+    UniPc,
+    sample,
+)
 from jaxcalo.diffusion.schedules import (
     Cosine,
     Linear,
     NoiseSchedule,
     Shifted,
     Sigmoid,
+    VarianceExploding,
     alpha_from_log_snr,
+    prior_std,
     sigma_from_log_snr,
+)
+from jaxcalo.diffusion.time_grids import (
+    Karras,
+    Quadratic,
+    Searched,
+    TimeGrid,
+    Uniform,
+    UniformLogSnr,
 )
 from jaxcalo.diffusion.weightings import EDMWeight, MinSnr, Snr, Unit, Weighting
 
 __all__ = [
     "EDM",
     "Coefficients",
+    "Consistency",
     "Cosine",
     "Ddim",
     "Ddpm",
     "DenoiserFn",
+    "DpmSolver",
     "EDMWeight",
     "EpsPrediction",
+    "Euler",
+    "FlowVelocity",
+    "FlowWeight",
     "Gaussian",
+    "Heun",
+    "Karras",
     "LearnedVarianceDdpm",
     "Linear",
     "LogNormalSigma",
     "LogitNormalTime",
+    "MeanVelocity",
     "MinSnr",
     "NetFn",
     "NoiseLevels",
     "NoiseSchedule",
     "Parametrization",
+    "Quadratic",
+    "RectifiedFlow",
+    "ReverseSde",
     "Sampler",
     "ScorePrediction",
+    "Searched",
     "Shifted",
     "Sigmoid",
     "Snr",
+    "TimeGrid",
+    "UniPc",
+    "Uniform",
+    "UniformLogSnr",
     "UniformTime",
     "Unit",
     "VPrediction",
     "VarianceDenoiserFn",
+    "VarianceExploding",
     "VlbTerms",
     "Weighting",
     "X0Prediction",
@@ -104,23 +152,29 @@ __all__ = [
     "guided",
     "hybrid_loss",
     "kl_divergence",
+    "log_likelihood",
     "make_denoiser",
     "make_variance_denoiser",
     "noise_levels",
     "p_transition",
+    "pair_by_transport",
+    "prior_std",
     "q_posterior",
     "q_sample",
     "q_step",
     "q_transition",
     "randn",
+    "reverse_drift",
     "sample",
     "samplers",
     "score_from_x_0",
+    "sde",
     "sigma_from_log_snr",
     "split_variance_output",
     "stratified",
     "time_grids",
     "transition_kl",
+    "velocity",
     "vlb_terms",
     "x_0_from_eps",
     "x_0_from_score",

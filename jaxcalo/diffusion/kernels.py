@@ -93,9 +93,10 @@ def p_transition(
 ) -> Gaussian:
     """Return the model's step back p(x_s | x_t): the posterior's mean at x_0_hat, and a variance.
 
-    log variance = v log(beta) + (1 - v) log(btilde), where beta = -expm1(h) sigma_t^2 is the
-    variance of the forward step and btilde = -expm1(h) sigma_s^2 that of the posterior: the upper
-    and the lower bound on the variance of the true reverse step for data of unit variance.
+    log variance = v log(beta) + (1 - v) log(btilde), where btilde = -expm1(h) sigma_s^2 is the
+    variance of the posterior and beta = btilde (1 + SNR_s) / (1 + SNR_t): the lower and the upper
+    bound on the variance of the true reverse step for data of unit variance. Where variance is
+    preserved, beta = -expm1(h) sigma_t^2, the variance of the forward step.
 
     Args:
         schedule: the noise schedule.
@@ -112,7 +113,7 @@ def p_transition(
     (arXiv:2102.09672), eq. 15.
     """
     posterior = q_posterior(schedule, x_0_hat, x_t, s, t)
-    widening = 2 * (jnp.log(schedule.sigma(t)) - jnp.log(schedule.sigma(s)))
+    widening = jax.nn.softplus(schedule.log_snr(s)) - jax.nn.softplus(schedule.log_snr(t))
     return posterior._replace(variance=posterior.variance * jnp.exp(variance_fraction * widening))
 
 

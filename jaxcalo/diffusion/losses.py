@@ -2,7 +2,7 @@
 
 The bound is that of a chain on a grid of times, in nats per component:
 
-    -log p(x_0) <= KL(q(x_1 | x_0) || N(0, 1))                        prior, L_T
+    -log p(x_0) <= KL(q(x_1 | x_0) || N(0, prior_std^2))              prior, L_T
                    + sum E KL(q(x_s | x_t, x_0) || p(x_s | x_t))      transitions, s > 0
                    - E log N(x_0; x_0_hat(x_t), sigma_t^2 / alpha_t^2)    decoder, L_0
 
@@ -26,7 +26,7 @@ from jaxcalo.diffusion.parametrizations import (
     VarianceDenoiserFn,
     split_variance_output,
 )
-from jaxcalo.diffusion.schedules import NoiseSchedule
+from jaxcalo.diffusion.schedules import NoiseSchedule, prior_std
 from jaxcalo.diffusion.time_grids import Times
 from jaxcalo.diffusion.weightings import Snr, Weighting
 from jaxcalo.typing import Cond, Event, Key, Scalar
@@ -118,8 +118,8 @@ def transition_kl(
     """Return KL(q(x_s | x_t, x_0) || p(x_s | x_t)) in nats per component.
 
     (1/2) mean [r - 1 - log r + r (SNR_s - SNR_t) (x_0 - x_0_hat)^2],
-    log r = v log(sigma_s^2 / sigma_t^2): `kl_divergence(q_posterior, p_transition)` with x_t and
-    the common factor of the two variances cancelled by hand, hence finite at s = t too.
+    log r = v log((1 + SNR_t) / (1 + SNR_s)): `kl_divergence(q_posterior, p_transition)` with x_t
+    and the common factor of the two variances cancelled by hand, hence finite at s = t too.
 
     Args:
         schedule: the noise schedule.
@@ -132,9 +132,9 @@ def transition_kl(
     Returns:
         The divergence.
     """
-    log_snr_s = schedule.log_snr(s)
-    snr_difference = -jnp.expm1(schedule.log_snr(t) - log_snr_s) * jnp.exp(log_snr_s)
-    narrowing = 2 * (jnp.log(schedule.sigma(s)) - jnp.log(schedule.sigma(t)))
+    log_snr_s, log_snr_t = schedule.log_snr(s), schedule.log_snr(t)
+    snr_difference = -jnp.expm1(log_snr_t - log_snr_s) * jnp.exp(log_snr_s)
+    narrowing = jax.nn.softplus(log_snr_t) - jax.nn.softplus(log_snr_s)
     log_ratio = variance_fraction * narrowing
     terms = jnp.expm1(log_ratio) - log_ratio
     terms += jnp.exp(log_ratio) * snr_difference * (x_0 - x_0_hat) ** 2
@@ -233,7 +233,8 @@ def _transitions(key, schedule, denoiser, x_0, times, cond, index):
 
 def _prior(schedule: NoiseSchedule, x_0: Event, t: Scalar) -> Scalar:
     end = Gaussian(schedule.alpha(t) * x_0, jnp.full_like(x_0, schedule.sigma(t) ** 2))
-    return kl_divergence(end, Gaussian(jnp.zeros_like(x_0), jnp.ones_like(x_0))) / x_0.size
+    start = Gaussian(jnp.zeros_like(x_0), jnp.full_like(x_0, prior_std(schedule) ** 2))
+    return kl_divergence(end, start) / x_0.size
 
 
 def _decoder(key, schedule, denoiser, x_0, t, cond):

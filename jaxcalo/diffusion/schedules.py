@@ -2,10 +2,14 @@
 
     x_t = alpha(t) x_0 + sigma(t) eps,   eps ~ N(0, 1),   log_snr(t) = log(alpha^2 / sigma^2)
 
-t = 0 is data, t = 1 is noise. Every schedule here preserves variance, alpha^2 + sigma^2 = 1, so
-log_snr says everything: alpha^2 = sigmoid(log_snr), sigma^2 = sigmoid(-log_snr). That is how alpha
-and sigma are computed, because float32 keeps the small one of the two only in this form. log_snr is
-finite on the whole of [0, 1], so nothing downstream divides by zero at an end.
+t = 0 is data, t = 1 is noise. log_snr is finite on the whole of [0, 1], so nothing downstream
+divides by zero at an end.
+
+Most schedules preserve variance, alpha^2 + sigma^2 = 1, so log_snr says everything: alpha^2 =
+sigmoid(log_snr), sigma^2 = sigmoid(-log_snr). That is how they compute alpha and sigma, because
+float32 keeps the small one of the two only in this form. But not all do (`VarianceExploding`,
+`flow_matching.RectifiedFlow`): code that takes any schedule may not rely on it, and starts the way
+back from noise of the width `prior_std`.
 
 DDPM's alpha_bar is alpha^2. A DDPM with T steps is the schedule on the grid t_i = i / T, with
 beta_i = 1 - (alpha(t_i) / alpha(t_{i-1}))^2.
@@ -44,14 +48,31 @@ class NoiseSchedule(Protocol):
         ...
 
 
+def prior_std(schedule: NoiseSchedule) -> Scalar:
+    """Return sqrt(alpha(1)^2 + sigma(1)^2), the width of x_1 for data of unit variance.
+
+    x_1 ~ N(0, prior_std^2) is where generation starts: 1 where variance is preserved.
+    """
+    end = jnp.ones(())
+    return jnp.sqrt(schedule.alpha(end) ** 2 + schedule.sigma(end) ** 2)
+
+
+@jax.custom_jvp
 def alpha_from_log_snr(log_snr: Scalar) -> Scalar:
     """Return alpha = sqrt(sigmoid(log_snr)) of a variance-preserving schedule."""
     return jnp.sqrt(jax.nn.sigmoid(log_snr))
 
 
+@jax.custom_jvp
 def sigma_from_log_snr(log_snr: Scalar) -> Scalar:
     """Return sigma = sqrt(sigmoid(-log_snr)) of a variance-preserving schedule."""
     return jnp.sqrt(jax.nn.sigmoid(-log_snr))
+
+
+# d alpha = alpha sigma^2 / 2 and d sigma = -sigma alpha^2 / 2: JAX's own rule writes that sigma^2
+# as 1 - sigmoid(log_snr), of which float32 keeps one digit at log_snr = 15.
+alpha_from_log_snr.defjvps(lambda d, alpha, log_snr: alpha * jax.nn.sigmoid(-log_snr) / 2 * d)
+sigma_from_log_snr.defjvps(lambda d, sigma, log_snr: -sigma * jax.nn.sigmoid(log_snr) / 2 * d)
 
 
 @dataclass(frozen=True)
@@ -238,11 +259,61 @@ class Sigmoid:
 
 
 @dataclass(frozen=True)
+class VarianceExploding:
+    """The variance-exploding schedule: the data stay as they are and the noise grows over them.
+
+    alpha = 1,  sigma(t) = sigma_min^(1 - t) sigma_max^t.
+
+    Args:
+        sigma_min: noise at t = 0; 1e-3 is chosen, half the paper's, because the events are
+            standardised to width 1 and the paper's data to 0.5.
+        sigma_max: noise at t = 1; 80 is the paper's.
+
+    Raises:
+        InputError: if not 0 < sigma_min < sigma_max.
+
+    Source: Song et al. 2021 (arXiv:2011.13456), eq. 31; Karras et al. 2022 (arXiv:2206.00364),
+    table 1.
+    """
+
+    sigma_min: float = 1e-3
+    sigma_max: float = 80.0
+
+    def __post_init__(self):
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(
+                "VarianceExploding schedule: expected 0 < sigma_min < sigma_max, found "
+                f"sigma_min={self.sigma_min}, sigma_max={self.sigma_max}; change one of them."
+            )
+
+    def _log_sigma(self, t: Scalar) -> Scalar:
+        return (1 - t) * math.log(self.sigma_min) + t * math.log(self.sigma_max)
+
+    def log_snr(self, t: Scalar) -> Scalar:
+        """Return -2 log(sigma), affine in t."""
+        return -2 * self._log_sigma(t)
+
+    def inverse_log_snr(self, log_snr: Scalar) -> Scalar:
+        """Return (log(sigma) - log(sigma_min)) / log(sigma_max / sigma_min)."""
+        log_min, log_max = math.log(self.sigma_min), math.log(self.sigma_max)
+        return (-log_snr / 2 - log_min) / (log_max - log_min)
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """Return 1."""
+        return jnp.ones_like(self._log_sigma(t))
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """Return the standard deviation of the noise in x_t."""
+        return jnp.exp(self._log_sigma(t))
+
+
+@dataclass(frozen=True)
 class Shifted:
     """Another schedule with its log_snr moved: more noise (shift < 0) at every time, or less.
 
     log_snr(t) = schedule.log_snr(t) + log_snr_shift. Neighbouring voxels share their information,
-    so an event of d^2 of them needs 2 log(d_0 / d) to hide as much as one of d_0^2.
+    so an event of d^2 of them needs 2 log(d_0 / d) to hide as much as one of d_0^2. It preserves
+    variance whether or not the other schedule does.
 
     Source: Hoogeboom et al. 2023 (arXiv:2301.11093), section 3.1.
     """

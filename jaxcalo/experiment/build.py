@@ -1,18 +1,33 @@
 """From configuration to functions: the network, the encoding of showers, the generative model."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from jaxcalo.data import Showers
 from jaxcalo.experiment.config import Experiment
-from jaxcalo.families import Encode, GenerativeModel, Net, diffusion
+from jaxcalo.families import (
+    Encode,
+    GenerativeModel,
+    MeanFlow,
+    Net,
+    ProgressiveDistillation,
+    consistency,
+    diffusion,
+    mean_flow,
+    progressive,
+)
 from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Constants, Preprocessor, augment, prepare
 from jaxcalo.typing import Cond, Event, Key, Params, Scalar
 
 
 def build(
-    experiment: Experiment, detector: Detector, constants: Constants
+    experiment: Experiment,
+    detector: Detector,
+    constants: Constants,
+    teacher: Params | None = None,
 ) -> tuple[Net, Encode, GenerativeModel]:
     """Build what an experiment trains.
 
@@ -20,6 +35,7 @@ def build(
         experiment: the configuration.
         detector: the geometry of the showers.
         constants: the fitted preprocessing.
+        teacher: the parameters that a student starts from and learns from, if it is to be trained.
 
     Returns:
         The network on flat events, the encoding of a shower (Showers of one, no batch axis), and
@@ -43,16 +59,43 @@ def build(
         event = preprocessor.transform.forward(voxels, energy)
         return event, preprocessor.condition(energy)
 
-    model = diffusion(
+    return net, encode, _family(experiment, net, encode, len(constants.mean), teacher)
+
+
+def _family(
+    experiment: Experiment, net: Net, encode: Encode, n_components: int, teacher: Params | None
+) -> GenerativeModel:
+    method, n_steps = experiment.few_steps, experiment.training.n_steps
+    n_cycles = method.n_stages if isinstance(method, ProgressiveDistillation) else 1
+    optimizer = experiment.optimizer.build(n_steps, n_cycles)
+    ema_decay = experiment.optimizer.ema_decay ** (1.0 / experiment.optimizer.accumulate)
+    if method is None or isinstance(method, MeanFlow):
+        alone = partial(mean_flow, method=method) if method else diffusion
+        return alone(
+            net,
+            experiment.diffusion,
+            sampling=experiment.sampling,
+            optimizer=optimizer,
+            encode=encode,
+            n_components=n_components,
+            ema_decay=ema_decay,
+        )
+    if isinstance(method, ProgressiveDistillation):
+        student = partial(progressive, method=method)
+    else:
+        student = partial(consistency, method=method)
+    return student(
         net,
         experiment.diffusion,
-        experiment.sampling,
-        experiment.optimizer.build(experiment.training.n_steps),
+        sampling=experiment.sampling,
+        optimizer=optimizer,
         encode=encode,
-        n_components=len(constants.mean),
-        ema_decay=experiment.optimizer.ema_decay ** (1.0 / experiment.optimizer.accumulate),
+        n_components=n_components,
+        ema_decay=ema_decay,
+        n_steps=n_steps,
+        teacher=teacher,
+        teacher_guidance=1.0 if experiment.teacher is None else experiment.teacher.guidance,
     )
-    return net, encode, model
 
 
 def in_mev(model: GenerativeModel, preprocessor: Preprocessor) -> GenerativeModel:

@@ -6,13 +6,22 @@ from typing import Literal
 import jax.numpy as jnp
 
 from jaxcalo.errors import InputError
-from jaxcalo.families import Diffusion, Net, Sampling
+from jaxcalo.families import (
+    ConsistencyDistillation,
+    ConsistencyTraining,
+    Diffusion,
+    MeanFlow,
+    Net,
+    ProgressiveDistillation,
+    Sampling,
+)
 from jaxcalo.geometry import Detector, coordinate_channels
 from jaxcalo.nets import DiT, EventNet, UNet, n_event_channels
 from jaxcalo.preprocess import IncidentFractions, LayerShapes
 from jaxcalo.training import AdamW, TrainingPlan
 
 ComputeType = Literal["float32", "bfloat16"]
+FewSteps = ConsistencyDistillation | ConsistencyTraining | ProgressiveDistillation | MeanFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +127,21 @@ class UNetNet:
 
 
 @dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A trained run that another learns from.
+
+    Attributes:
+        run: Its folder.
+        step: The steps it was trained for.
+        guidance: The guidance scale of its denoiser, which the student learns.
+    """
+
+    run: str
+    step: int
+    guidance: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """Everything that decides what a run learns.
 
@@ -128,6 +152,8 @@ class Experiment:
         preprocess: How they become vectors of order one.
         net: The network.
         diffusion: What it learns.
+        few_steps: How it learns to sample in few steps; None is plain denoising.
+        teacher: Whom it learns that from.
         optimizer: How.
         training: How long, and what is written on the way.
         sampling: How the trained model samples, unless `jaxcalo sample` says otherwise.
@@ -138,6 +164,8 @@ class Experiment:
     preprocess: LayerShapes | IncidentFractions = dataclasses.field(default_factory=LayerShapes)
     net: DiTNet | UNetNet = dataclasses.field(default_factory=DiTNet)
     diffusion: Diffusion = dataclasses.field(default_factory=Diffusion)
+    few_steps: FewSteps | None = None
+    teacher: Teacher | None = None
     optimizer: AdamW = dataclasses.field(default_factory=AdamW)
     training: TrainingPlan = dataclasses.field(default_factory=TrainingPlan)
     sampling: Sampling = dataclasses.field(default_factory=Sampling)

@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-from jaxcalo import diffusion, geometry, preprocess, training
+from jaxcalo import diffusion, families, geometry, preprocess, training
+from jaxcalo.diffusion import time_grids
 from jaxcalo.errors import InputError
 from jaxcalo.experiment import config
-from jaxcalo.families import Diffusion, Sampling
 
 # What a record may name. Nothing else is ever constructed from a file.
 _TYPES = {
@@ -15,32 +15,54 @@ _TYPES = {
         config.Data,
         config.DiTNet,
         config.Experiment,
+        config.Teacher,
         config.UNetNet,
-        Diffusion,
-        Sampling,
+        diffusion.Consistency,
         diffusion.Cosine,
         diffusion.Ddim,
         diffusion.Ddpm,
+        diffusion.DpmSolver,
         diffusion.EDM,
         diffusion.EDMWeight,
         diffusion.EpsPrediction,
+        diffusion.Euler,
+        diffusion.FlowVelocity,
+        diffusion.FlowWeight,
+        diffusion.Heun,
         diffusion.Linear,
         diffusion.LogNormalSigma,
         diffusion.LogitNormalTime,
+        diffusion.MeanVelocity,
         diffusion.MinSnr,
+        diffusion.RectifiedFlow,
+        diffusion.ReverseSde,
         diffusion.ScorePrediction,
         diffusion.Shifted,
         diffusion.Sigmoid,
         diffusion.Snr,
+        diffusion.UniPc,
         diffusion.UniformTime,
         diffusion.Unit,
         diffusion.VPrediction,
+        diffusion.VarianceExploding,
         diffusion.X0Prediction,
+        families.ConsistencyDistillation,
+        families.ConsistencyTraining,
+        families.Diffusion,
+        families.MeanFlow,
+        families.ProgressiveDistillation,
+        families.Sampling,
+        families.TransportPairing,
         geometry.CartesianLayer,
         geometry.Detector,
         geometry.PolarLayer,
         preprocess.IncidentFractions,
         preprocess.LayerShapes,
+        time_grids.Karras,
+        time_grids.Quadratic,
+        time_grids.Searched,
+        time_grids.Uniform,
+        time_grids.UniformLogSnr,
         training.AdamW,
         training.CheckpointPlan,
         training.TrainingPlan,

@@ -1,15 +1,9 @@
 """A run folder: train into it, resume it, load a trained model from it."""
 
 import dataclasses
-import hashlib
-import json
-import os
-import platform
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,18 +23,29 @@ from jaxcalo.data.samples import SAMPLES
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.config import Experiment
-from jaxcalo.experiment.record import differences, from_record, to_record
-from jaxcalo.families import GenerativeModel, Sampling, evaluate_diffusion
+from jaxcalo.experiment.manifest import (
+    FIT_CHUNK,
+    manifest_of,
+    new_manifest,
+    read_manifest,
+    sha256,
+    write_manifest,
+)
+from jaxcalo.experiment.record import from_record
+from jaxcalo.families import (
+    ConsistencyDistillation,
+    GenerativeModel,
+    ProgressiveDistillation,
+    Sampling,
+    evaluate_diffusion,
+)
 from jaxcalo.geometry import Detector, load_geometry
 from jaxcalo.preprocess import Constants, fit, prepare
 from jaxcalo.training import Batch, Checkpoints, data_mesh
 from jaxcalo.training import fit as fit_model
 from jaxcalo.typing import Params
 
-_MANIFEST = "manifest.json"
-_FORMAT = 1
 _VALIDATION_SHOWERS = 256
-_FIT_CHUNK = 1024
 
 
 class TrainedModel(NamedTuple):
@@ -49,6 +54,7 @@ class TrainedModel(NamedTuple):
     Attributes:
         model: The physical model: conditions and events are in MeV.
         params: Averaged parameters.
+        constants: Its fitted preprocessing.
         detector: Its geometry, with the threshold used.
         experiment: Its configuration.
         step: Steps trained.
@@ -57,6 +63,7 @@ class TrainedModel(NamedTuple):
 
     model: GenerativeModel
     params: Params
+    constants: Constants
     detector: Detector
     experiment: Experiment
     step: int
@@ -84,30 +91,40 @@ def train(
         observe: Called after each step, see `jaxcalo.training.fit`.
 
     Raises:
-        InputError: Unusable data, or the folder holds a run of another configuration.
+        InputError: Unusable data or teacher, or the folder holds a run of another configuration.
     """
     mesh = mesh or data_mesh()
     path = resolve_data(experiment.data.path)
-    detector = load_geometry(experiment.data.geometry, experiment.data.particle)
+    teacher = _load_teacher(experiment, mesh)
+    if teacher is None:
+        detector = load_geometry(experiment.data.geometry, experiment.data.particle)
+    else:
+        detector = teacher.detector
     with open_showers(path, detector) as file:
         n_train = _n_train(experiment, file)
-        manifest = _manifest(experiment, folder)
+        manifest = manifest_of(experiment, folder)
         if manifest is None:
-            manifest = _new_manifest(experiment, detector, file, n_train)
-            _write_json(folder / _MANIFEST, manifest)
-        elif manifest["data"]["sha256"] != _sha256(path):
+            manifest = new_manifest(experiment, detector, file, n_train)
+            write_manifest(folder, manifest)
+        elif manifest["data"]["sha256"] != sha256(path):
             raise InputError(
                 f"{folder}: expected the data file this run was trained on "
                 f"(SHA-256 {manifest['data']['sha256'][:12]}...), "
                 f"found another content in {path}; use that file or another --out"
             )
         detector = from_record(manifest["detector"])
-        constants = _constants(experiment, detector, folder, file, n_train)
+        if teacher is None:
+            constants = _constants(experiment, detector, folder, file, n_train)
+        else:
+            constants = teacher.constants
         held_out = file.read(n_train, min(file.n_showers, n_train + _VALIDATION_SHOWERS))
     key = jax.random.key(experiment.seed)
     loader_key, fit_key = jax.random.split(key)
-    net, encode, model = build(experiment, detector, constants)
+    net, encode, model = build(
+        experiment, detector, constants, None if teacher is None else jax.device_get(teacher.params)
+    )
     evaluate = evaluate_diffusion(net, experiment.diffusion, encode=encode)
+    is_judged = len(held_out[0]) > 0 and experiment.few_steps is None
     with open_loader(
         loader_key,
         path,
@@ -125,35 +142,28 @@ def train(
             run=folder,
             mesh=mesh,
             constants=constants._asdict(),
-            evaluate=(lambda key, params: evaluate(key, params, held_out))
-            if len(held_out[0])
-            else None,
+            evaluate=(lambda key, params: evaluate(key, params, held_out)) if is_judged else None,
             observe=observe,
         )
 
 
-def load_run(
-    folder: Path, *, sampling: Sampling | None = None, mesh: Mesh | None = None
-) -> TrainedModel:
+def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
     """Load the newest checkpoint of a run for sampling.
 
     Args:
         folder: The run.
-        sampling: How to sample; default what the run says.
         mesh: Devices; default all.
 
     Raises:
         InputError: The folder is not a run, or its checkpoint is missing, foreign or damaged.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is None:
         raise InputError(
-            f"{folder}: expected a run folder with {_MANIFEST}, found none; "
+            f"{folder}: expected a run folder with manifest.json, found none; "
             "make one with jaxcalo train"
         )
     experiment = from_record(manifest["experiment"])
-    if sampling is not None:
-        experiment = dataclasses.replace(experiment, sampling=sampling)
     detector = from_record(manifest["detector"])
     if not (folder / "checkpoints").is_dir():
         raise InputError(
@@ -170,7 +180,44 @@ def load_run(
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
     physical = in_mev(model, prepare(experiment.preprocess, detector, constants))
     low, high = manifest["data"]["energy_range_mev"]
-    return TrainedModel(physical, params, detector, experiment, step or 0, (low, high))
+    return TrainedModel(physical, params, constants, detector, experiment, step or 0, (low, high))
+
+
+def with_sampling(trained: TrainedModel, sampling: Sampling) -> TrainedModel:
+    """The same model, sampled in another way.
+
+    Raises:
+        InputError: The model cannot be sampled so.
+    """
+    experiment = dataclasses.replace(trained.experiment, sampling=sampling)
+    _, _, model = build(experiment, trained.detector, trained.constants)
+    preprocessor = prepare(experiment.preprocess, trained.detector, trained.constants)
+    return trained._replace(model=in_mev(model, preprocessor), experiment=experiment)
+
+
+def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:
+    method = experiment.few_steps
+    if experiment.teacher is None:
+        if isinstance(method, ConsistencyDistillation | ProgressiveDistillation):
+            raise InputError(
+                f"{type(method).__name__}: expected a teacher, found none; "
+                "make the student with jaxcalo distill"
+            )
+        return None
+    trained = load_run(Path(experiment.teacher.run), mesh=mesh)
+    if trained.step != experiment.teacher.step:
+        raise InputError(
+            f"{experiment.teacher.run}: expected the teacher this run was started with, after "
+            f"{experiment.teacher.step} steps, found it after {trained.step}; "
+            "choose another --out to distil it as it is now"
+        )
+    for field in ("preprocess", "net", "diffusion"):
+        if getattr(experiment, field) != getattr(trained.experiment, field):
+            raise InputError(
+                f"--{field}: expected the teacher's for its student, found another; "
+                f"leave the fields of {field} as they are"
+            )
+    return trained
 
 
 class _Batches:
@@ -196,8 +243,8 @@ def _constants(
         if checkpoints.latest_step is not None:
             like = _no_constants(experiment, detector)._asdict()
             return Constants(**checkpoints.restore_constants(like))
-    starts = range(0, n_train, _FIT_CHUNK)
-    chunks = (file.read(start, min(start + _FIT_CHUNK, n_train)) for start in starts)
+    starts = range(0, n_train, FIT_CHUNK)
+    chunks = (file.read(start, min(start + FIT_CHUNK, n_train)) for start in starts)
     return fit(experiment.preprocess, detector, chunks)
 
 
@@ -208,90 +255,3 @@ def _no_constants(experiment: Experiment, detector: Detector) -> Constants:
 
 def _one_shower(detector: Detector) -> Showers:
     return Showers(np.ones(1, np.float32), np.ones((1, detector.n_voxels), np.float32))
-
-
-def _manifest(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
-    """The folder's manifest if it holds a run of this experiment, None if it holds nothing."""
-    manifest = _read_manifest(folder)
-    if manifest is None:
-        return None
-    changed = differences(manifest["experiment"], json.loads(json.dumps(to_record(experiment))))
-    if changed:
-        raise InputError(
-            f"{folder}: expected the configuration this run was started with, found other values "
-            f"({'; '.join(changed)}); give the old values to resume it, "
-            "or another --out to start anew"
-        )
-    return manifest
-
-
-def _new_manifest(
-    experiment: Experiment, detector: Detector, file: ShowerFile, n_train: int
-) -> dict[str, Any]:
-    energies, smallest = [], np.inf
-    for start in range(0, n_train, _FIT_CHUNK):
-        showers = file.read(start, min(start + _FIT_CHUNK, n_train))
-        energies.append(showers.incident_energy_mev)
-        positive = showers.voxel_energy_mev[showers.voxel_energy_mev > 0.0]
-        smallest = min(smallest, float(positive.min())) if positive.size else smallest
-    if not np.isfinite(smallest):
-        raise InputError(
-            f"{file.path}: expected showers with energy in some voxel, found only empty ones"
-        )
-    energy = np.concatenate(energies)
-    if detector.threshold_mev == 0.0:
-        detector = dataclasses.replace(detector, threshold_mev=smallest)
-    packages = ("jaxcalo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {
-        "format": _FORMAT,
-        "experiment": to_record(experiment),
-        "detector": to_record(detector),
-        "data": {
-            "path": str(file.path),
-            "sha256": _sha256(file.path),
-            "n_showers": file.n_showers,
-            "energy_range_mev": [float(energy.min()), float(energy.max())],
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
-        "devices": [str(device.device_kind) for device in jax.devices()],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / _MANIFEST
-    if not path.exists():
-        return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected the manifest of a run, found something else ({error})"
-        ) from error
-    if found != _FORMAT:
-        raise InputError(
-            f"{path}: expected manifest format {_FORMAT}, found {found}; "
-            "use the jaxcalo that wrote it"
-        )
-    return manifest
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(value, indent=2), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

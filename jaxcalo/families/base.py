@@ -39,12 +39,13 @@ class GenerativeModel(NamedTuple):
     Attributes:
         algorithm: How it trains.
         sample: (key, params, cond) -> one event.
-        log_prob: (params, event, cond) -> log density in nats, for families that have one.
+        log_prob: (key, params, event, cond) -> log density of a standardised event in nats, exact
+            or an unbiased estimate, for families that have one.
     """
 
     algorithm: Algorithm
     sample: Callable[[Key, Params, Cond], Event]
-    log_prob: Callable[[Params, Event, Cond], Array] | None = None
+    log_prob: Callable[[Key, Params, Event, Cond], Array] | None = None
 
 
 def generate_chunks(
@@ -77,8 +78,7 @@ def generate_chunks(
     """
     cond = np.asarray(cond, np.float32)
     block = _block_size(model, key, params, cond[0])
-    unit = block * mesh.devices.size
-    chunk = -(-min(chunk, len(cond)) // unit) * unit
+    chunk = whole_chunk(min(chunk, len(cond)), model, key, params, cond[0], mesh)
     program = _program(model, mesh, block)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
@@ -102,6 +102,14 @@ def generate(
         key, model, params, cond, chunk=chunk, mesh=mesh, first_index=first_index
     )
     return np.concatenate(list(chunks))
+
+
+def whole_chunk(
+    chunk: int, model: GenerativeModel, key: Key, params: Params, cond: np.ndarray, mesh: Mesh
+) -> int:
+    """Events that one call of the program of `generate_chunks` makes: whole blocks everywhere."""
+    unit = _block_size(model, key, params, cond) * mesh.devices.size
+    return -(-chunk // unit) * unit
 
 
 def _block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarray) -> int:

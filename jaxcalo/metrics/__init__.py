@@ -2,12 +2,14 @@
 
 `extract` reads a file once and keeps what all metrics need (a Sample); `evaluate` turns two samples
 into an Evaluation: W1 distances of eight observables, separation powers, correlations, profiles.
+`fpd` is the Frechet distance of two samples' `high_level_features`.
 """
 
 from jaxcalo.metrics.correlation import Correlation, pearson
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.evaluation import Evaluation, Profile, Score, evaluate, verdict
 from jaxcalo.metrics.features import Features, Moments, apply_threshold, moments
+from jaxcalo.metrics.frechet import fpd, fpd_floor, frechet_distance, high_level_features
 from jaxcalo.metrics.observables import (
     OBSERVABLES,
     Grouping,
@@ -40,6 +42,10 @@ __all__ = [
     "evaluate",
     "extract",
     "fit_grouping",
+    "fpd",
+    "fpd_floor",
+    "frechet_distance",
+    "high_level_features",
     "make_tables",
     "moments",
     "observables",

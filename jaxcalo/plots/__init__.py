@@ -4,6 +4,7 @@
 """
 
 from jaxcalo.plots.comparison import Curve, Panel, comparison_figure
+from jaxcalo.plots.pareto import ParetoFloor, ParetoPoint, pareto_figure, pareto_table
 from jaxcalo.plots.pictures import Picture, draw_pictures
 from jaxcalo.plots.report import write_report
 from jaxcalo.plots.showers import average_figures, correlation_figure
@@ -12,12 +13,16 @@ from jaxcalo.plots.style import new_figure, style, to_png
 __all__ = [
     "Curve",
     "Panel",
+    "ParetoFloor",
+    "ParetoPoint",
     "Picture",
     "average_figures",
     "comparison_figure",
     "correlation_figure",
     "draw_pictures",
     "new_figure",
+    "pareto_figure",
+    "pareto_table",
     "style",
     "to_png",
     "write_report",

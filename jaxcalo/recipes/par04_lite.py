@@ -4,9 +4,7 @@ A token is a layer; batches are small because updates, not showers, limit a shor
 Compared with other patches, sizes and the U-Net in experiments/README.md.
 """
 
-from jaxcalo.diffusion import Ddpm
 from jaxcalo.experiment import Data, DiTNet, Experiment
-from jaxcalo.families import Sampling
 from jaxcalo.training import AdamW, TrainingPlan
 
 experiment = Experiment(
@@ -14,5 +12,4 @@ experiment = Experiment(
     net=DiTNet(patch=(1, 8, 6), width=96, depth=6),
     optimizer=AdamW(learning_rate=2e-3, warmup_steps=200),
     training=TrainingPlan(n_steps=3000),
-    sampling=Sampling(sampler=Ddpm(), n_steps=50),
 )

@@ -6,8 +6,10 @@ from jaxcalo.training.algorithm import (
     LossFn,
     Metrics,
     Ratio,
+    Target,
     TrainState,
     minimise,
+    minimise_towards,
 )
 from jaxcalo.training.checkpoints import CheckpointPlan, Checkpoints
 from jaxcalo.training.loop import Interrupted, NonFiniteLossError, TrainingPlan, fit
@@ -28,6 +30,7 @@ __all__ = [
     "NonFiniteLossError",
     "Ratio",
     "RunLog",
+    "Target",
     "TrainState",
     "TrainingPlan",
     "data_mesh",
@@ -35,6 +38,7 @@ __all__ = [
     "init_state",
     "map_step",
     "minimise",
+    "minimise_towards",
     "read_metrics",
     "shard_batch",
 ]

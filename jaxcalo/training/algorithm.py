@@ -47,12 +47,21 @@ class Batch(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes."""
+    """Everything that a step changes.
+
+    Attributes:
+        step: Batches done, int32.
+        params: What is trained.
+        ema: Its moving average, which is what samples.
+        optimizer: The state of the optax transformation.
+        target: Other parameters that the loss sees: a teacher, a slower copy; () if there are none.
+    """
 
     step: Array
     params: Params
     ema: Params
     optimizer: Any
+    target: Params = ()
 
 
 class Algorithm(NamedTuple):
@@ -63,6 +72,19 @@ class Algorithm(NamedTuple):
 
 
 LossFn = Callable[[Key, Params, Batch], tuple[Scalar, Metrics]]
+TargetLossFn = Callable[[Key, Params, Batch, TrainState], tuple[Scalar, Metrics]]
+
+
+class Target(NamedTuple):
+    """Parameters that the loss sees beside those it trains.
+
+    Attributes:
+        init: (initial parameters) -> target.
+        update: (state after a step, with the target before it) -> target.
+    """
+
+    init: Callable[[Params], Params]
+    update: Callable[[TrainState], Params]
 
 
 def minimise(
@@ -84,22 +106,51 @@ def minimise(
         optimizer: Any optax transformation.
         ema_decay: The average's final decay per step, in [0, 1).
     """
+    nothing = Target(lambda _params: (), lambda _state: ())
+    return minimise_towards(
+        nothing,
+        init_params,
+        lambda key, params, batch, _state: loss_fn(key, params, batch),
+        optimizer,
+        ema_decay,
+    )
+
+
+def minimise_towards(
+    target: Target,
+    init_params: Callable[[Key, Batch], Params],
+    loss_fn: TargetLossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> Algorithm:
+    """`minimise` for a loss that also sees the state: its step, its average and its target.
+
+    The gradient is that of the second argument alone.
+
+    Args:
+        target: The parameters beside those that are trained.
+        init_params: As in `minimise`.
+        loss_fn: (key, params, batch, state before the step) -> (loss, metrics).
+        optimizer: As in `minimise`.
+        ema_decay: As in `minimise`.
+    """
 
     def init(key: Key, batch: Batch) -> TrainState:
         params = init_params(key, batch)
-        ema = jax.tree.map(jnp.copy, params)
-        return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))
+        ema, other = jax.tree.map(jnp.copy, (params, target.init(params)))
+        return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params), other)
 
     def step(key: Key, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         value_and_grad = jax.value_and_grad(loss_fn, argnums=1, has_aux=True)
-        (loss, metrics), grads = value_and_grad(step_key, state.params, batch)
+        (loss, metrics), grads = value_and_grad(step_key, state.params, batch, state)
         loss, metrics, grads = lax.pmean((loss, metrics, grads), AXIS)
         updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema = jax.tree.map(lambda e, p: decay * e + (1.0 - decay) * p, state.ema, params)
         metrics = metrics | {"loss": loss, "gradient_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, ema, optimizer_state), metrics
+        after = TrainState(state.step + 1, params, ema, optimizer_state, state.target)
+        return after._replace(target=target.update(after)), metrics
 
     return Algorithm(init, step)

@@ -30,19 +30,26 @@ class AdamW:
     ema_decay: float = 0.999
     accumulate: int = 1
 
-    def build(self, n_steps: int) -> optax.GradientTransformation:
+    def build(self, n_steps: int, n_cycles: int = 1) -> optax.GradientTransformation:
         """The optax transformation for a run of n_steps batches.
 
-        Source: Loshchilov and Hutter, arXiv:1711.05101 (AdamW).
+        Args:
+            n_steps: Batches in all.
+            n_cycles: How often the learning rate goes through warm-up and decay.
+
+        Source: Loshchilov and Hutter, arXiv:1711.05101 (AdamW), arXiv:1608.03983 (cycles).
         """
-        n_updates = max(1, n_steps // self.accumulate)
-        schedule = optax.warmup_cosine_decay_schedule(
+        # optax has no schedule of one update
+        n_updates = max(2, n_steps // self.accumulate // n_cycles)
+        cycle = optax.warmup_cosine_decay_schedule(
             init_value=0.0,
             peak_value=self.learning_rate,
             warmup_steps=min(self.warmup_steps, max(1, n_updates // 2)),
             decay_steps=n_updates,
             end_value=self.learning_rate * self.final_fraction,
         )
+        ends = [n_updates * i for i in range(1, n_cycles)]
+        schedule = optax.join_schedules([cycle] * n_cycles, ends)
         adamw = optax.adamw(
             schedule,
             b2=self.beta_2,

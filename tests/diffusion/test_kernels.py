@@ -9,8 +9,10 @@ from jaxcalo.diffusion import (
     Cosine,
     Gaussian,
     Linear,
+    RectifiedFlow,
     Shifted,
     Sigmoid,
+    VarianceExploding,
     kl_divergence,
     p_transition,
     q_posterior,
@@ -114,6 +116,19 @@ def test_reverse_variance_goes_from_btilde_to_beta_in_logarithm(schedule, s, t):
     expected = [posterior.variance, jnp.sqrt(beta * posterior.variance), beta]
     np.testing.assert_allclose(back.variance, np.array(expected), rtol=1e-5)
     np.testing.assert_array_equal(back.mean, posterior.mean)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), VarianceExploding(), RectifiedFlow()], ids=str)
+@pytest.mark.parametrize(("s", "t"), [(0.0, 0.1), (0.4, 0.5), (0.5, 0.9), (0.9, 1.0)])
+def test_upper_reverse_variance_is_that_of_unit_normal_data(schedule, s, t):
+    with jax.enable_x64(True):
+        x = jnp.array([0.2, 0.9, -1.0])
+        alpha_ts, variance = q_transition(schedule, s, t)
+        width_s = schedule.alpha(s) ** 2 + schedule.sigma(s) ** 2
+        # x_s ~ N(0, width_s) seen through x_t = alpha_ts x_s + noise
+        expected = 1 / (1 / width_s + alpha_ts**2 / variance)
+        back = p_transition(schedule, x, x, s, t, 1.0)
+        assert float(back.variance) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_kl_divergence_is_the_integral():

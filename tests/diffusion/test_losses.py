@@ -9,13 +9,17 @@ from jaxcalo.diffusion import (
     Cosine,
     EDMWeight,
     EpsPrediction,
+    FlowVelocity,
+    FlowWeight,
     Linear,
     MinSnr,
+    RectifiedFlow,
     ScorePrediction,
     Shifted,
     Sigmoid,
     Snr,
     Unit,
+    VarianceExploding,
     VPrediction,
     X0Prediction,
     denoising_loss,
@@ -39,9 +43,17 @@ PARAMETRIZATIONS = [
     ScorePrediction(),
     EDM(),
     EDM(0.5),
+    FlowVelocity(),
 ]
-WEIGHTINGS = [Unit(), Snr(), MinSnr(), EDMWeight()]
-SCHEDULES = [Cosine(), Linear(), Sigmoid(), Shifted(Cosine(), -2.0)]
+WEIGHTINGS = [Unit(), Snr(), MinSnr(), EDMWeight(), FlowWeight()]
+SCHEDULES = [
+    Cosine(),
+    Linear(),
+    Sigmoid(),
+    Shifted(Cosine(), -2.0),
+    VarianceExploding(),
+    RectifiedFlow(),
+]
 each_parametrization = pytest.mark.parametrize("parametrization", PARAMETRIZATIONS, ids=str)
 
 
@@ -92,7 +104,7 @@ def test_loss_and_gradient_are_finite_at_both_ends(parametrization):
     def all_pairs(t):
         return [
             jax.value_and_grad(loss_fn)(output, t, schedule, weighting)
-            for schedule in (Linear(), Cosine())
+            for schedule in (Linear(), Cosine(), VarianceExploding(), RectifiedFlow())
             for weighting in WEIGHTINGS
         ]
 
@@ -204,9 +216,9 @@ def expected_excess(schedule, n_steps):
     return transitions + decoder - 0.5 * np.mean(1 + np.log(std_2))  # the prior is below 1e-4
 
 
-def test_bound_of_the_exact_reverse_chain_is_the_likelihood():
+@pytest.mark.parametrize("schedule", [Linear(), VarianceExploding(), RectifiedFlow()], ids=str)
+def test_bound_of_the_exact_reverse_chain_is_the_likelihood(schedule):
     """With the true reverse variance the bound is tight at any number of steps."""
-    schedule = Linear()
     times = time_grids.uniform_log_snr(schedule, 12)
     gap, error = excess(ORACLE.exact_reverse(schedule, times), schedule, times)
     assert error < 0.02
@@ -269,6 +281,16 @@ def test_ends_of_the_bound_are_the_closed_forms():
     np.testing.assert_allclose(terms.transitions, transitions, rtol=1e-4)
     total = prior + transitions.sum() + decoder
     assert float(terms.total) == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("schedule", [VarianceExploding(0.01, 2.0), RectifiedFlow(-1.0, 6.0)])
+def test_prior_of_the_bound_has_the_width_that_generation_starts_from(schedule):
+    x_0, denoiser = jnp.array([0.3, 1.2]), fix_variance(lambda x_t, t, cond: 0 * x_t, 0.0)
+    args = (jax.random.key(0), schedule, denoiser, x_0, time_grids.uniform(2), jnp.zeros(1))
+    alpha_2, sigma_2 = float(schedule.alpha(1.0)) ** 2, float(schedule.sigma(1.0)) ** 2
+    signal = alpha_2 / (alpha_2 + sigma_2)
+    expected = 0.5 * (-signal - np.log1p(-signal) + signal * np.mean(np.square(x_0)))
+    assert float(vlb_terms(*args).prior) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_decoder_alone_is_left_of_a_grid_of_one_step():

@@ -5,10 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcalo.diffusion import Cosine, Linear, Shifted, Sigmoid
+from jaxcalo.diffusion import (
+    Cosine,
+    Linear,
+    RectifiedFlow,
+    Shifted,
+    Sigmoid,
+    VarianceExploding,
+    alpha_from_log_snr,
+    prior_std,
+    sigma_from_log_snr,
+)
 from jaxcalo.errors import InputError
 
-SCHEDULES = [
+PRESERVING = [
     Cosine(),
     Cosine(-6.0, 9.0),
     Linear(),
@@ -17,6 +27,14 @@ SCHEDULES = [
     Sigmoid(0.0, 3.0, tau=0.7),
     Shifted(Cosine(), -2.5),
     Shifted(Linear(), 1.0),
+    Shifted(VarianceExploding(), 1.0),
+]
+SCHEDULES = [
+    *PRESERVING,
+    VarianceExploding(),
+    VarianceExploding(0.02, 5.0),
+    RectifiedFlow(),
+    RectifiedFlow(-9.0, 10.0),
 ]
 times = st.floats(0.0, 1.0, width=32)
 # one compiled function a schedule: hypothesis calls it many times
@@ -43,10 +61,37 @@ def test_inverse_log_snr_inverts(schedule, t):
 @each_schedule
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(t=times)
-def test_variance_is_preserved_and_is_what_log_snr_says(schedule, t):
+def test_signal_and_noise_are_what_log_snr_says(schedule, t):
     log_snr, alpha, sigma = (float(x) for x in levels(schedule, t))
-    assert alpha**2 + sigma**2 == pytest.approx(1, abs=5e-7)
     assert 2 * np.log(alpha / sigma) == pytest.approx(log_snr, abs=5e-6)
+
+
+@pytest.mark.parametrize("schedule", PRESERVING, ids=str)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(t=times)
+def test_variance_is_preserved_where_it_should_be(schedule, t):
+    _, alpha, sigma = (float(x) for x in levels(schedule, t))
+    assert alpha**2 + sigma**2 == pytest.approx(1, abs=5e-7)
+
+
+@pytest.mark.parametrize("schedule", PRESERVING, ids=str)
+def test_generation_starts_from_unit_noise_where_variance_is_preserved(schedule):
+    assert float(prior_std(schedule)) == pytest.approx(1, abs=3e-7)
+
+
+def test_generation_starts_from_the_width_of_unit_data_at_the_end():
+    assert float(prior_std(VarianceExploding())) == pytest.approx(np.sqrt(6401), rel=1e-6)
+    left = 1 / (1 + np.exp(8))
+    assert float(prior_std(RectifiedFlow())) == pytest.approx(np.hypot(left, 1 - left), rel=1e-6)
+
+
+@pytest.mark.parametrize("log_snr", [-30.0, -16.0, -1.0, 0.0, 3.0, 15.0, 30.0])
+@pytest.mark.parametrize("level", [alpha_from_log_snr, sigma_from_log_snr])
+def test_derivatives_in_log_snr_keep_their_digits(level, log_snr):
+    single = float(jax.grad(level)(jnp.float32(log_snr)))
+    alpha, sigma = 1 / np.sqrt(1 + np.exp(-log_snr)), 1 / np.sqrt(1 + np.exp(log_snr))
+    expected = alpha * sigma**2 / 2 if level is alpha_from_log_snr else -sigma * alpha**2 / 2
+    assert single == pytest.approx(expected, rel=1e-5)
 
 
 @each_schedule
@@ -67,7 +112,16 @@ def test_cosine_is_the_cosine_of_an_affine_angle():
     np.testing.assert_allclose(angle[inner], line[inner], atol=3e-6)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), Cosine(-6.0, 9.0), Sigmoid()], ids=str)
+def test_variance_exploding_is_a_geometric_growth_over_unmoved_data():
+    schedule, t = VarianceExploding(0.01, 50.0), jnp.array([0.0, 0.25, 0.5, 1.0])
+    np.testing.assert_array_equal(schedule.alpha(t), np.ones(4))
+    expected = 0.01 * 5000 ** np.array([0, 0.25, 0.5, 1])
+    np.testing.assert_allclose(schedule.sigma(t), expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "schedule", [Cosine(), Cosine(-6.0, 9.0), Sigmoid(), RectifiedFlow()], ids=str
+)
 def test_the_bounds_are_reached(schedule):
     ends = schedule.log_snr(jnp.array([0.0, 1.0]))
     np.testing.assert_allclose(ends, [schedule.log_snr_max, schedule.log_snr_min], atol=1e-5)
@@ -117,6 +171,9 @@ def test_shift_moves_log_snr():
         lambda: Sigmoid(3.0, 3.0),
         lambda: Sigmoid(tau=0.0),
         lambda: Sigmoid(log_snr_min=16.0),
+        lambda: VarianceExploding(0.0, 80.0),
+        lambda: VarianceExploding(80.0, 80.0),
+        lambda: RectifiedFlow(3.0, 3.0),
     ],
 )
 def test_impossible_settings_are_refused(make):

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcalo.diffusion import EDM, EDMWeight, MinSnr, Snr, Unit
+from jaxcalo.diffusion import EDM, EDMWeight, FlowVelocity, FlowWeight, MinSnr, Snr, Unit
 
 LOG_SNR = jnp.array([-30.0, -3.0, 0.0, 1.0, 4.0, 30.0])
 
@@ -34,3 +34,17 @@ def test_edm_weight_undoes_the_output_scale_of_edm(sigma_data):
     c_out = EDM(sigma_data).coefficients(jnp.ones(4), noise).c_out
     log_weight = EDMWeight(sigma_data).log_weight(-2 * jnp.log(noise))
     np.testing.assert_allclose(jnp.exp(log_weight) * c_out**2, np.ones(4), rtol=1e-5)
+
+
+def test_flow_weight_undoes_the_output_scale_of_the_velocity():
+    tau = jnp.array([0.001, 0.3, 0.5, 0.9, 0.9997])
+    c_out = FlowVelocity().coefficients(1 - tau, tau).c_out
+    log_weight = FlowWeight().log_weight(2 * jnp.log((1 - tau) / tau))
+    np.testing.assert_allclose(jnp.exp(log_weight) * c_out**2, np.ones(5), rtol=1e-5)
+
+
+def test_flow_weight_goes_from_one_to_the_snr():
+    weights = weight(FlowWeight())
+    assert weights[0] == pytest.approx(1, rel=1e-5)
+    assert weights[2] == pytest.approx(4, rel=1e-6)
+    assert weights[-1] == pytest.approx(np.exp(30), rel=1e-5)

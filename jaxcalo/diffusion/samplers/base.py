@@ -22,11 +22,12 @@ class Sampler(NamedTuple):
 
     Attributes:
         init: (x_T, cond) -> state at the first time of the grid.
-        step: (state, key, t, s, cond) -> state at s < t.
+        step: (state, key, t, s, cond) -> state at s < t; the key may be None for a method that
+            draws nothing.
     """
 
     init: Callable[[Event, Cond], State]
-    step: Callable[[State, Key, Scalar, Scalar, Cond], State]
+    step: Callable[[State, Key | None, Scalar, Scalar, Cond], State]
 
 
 class EventState(NamedTuple):

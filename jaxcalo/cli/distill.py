@@ -1,0 +1,107 @@
+"""`jaxcalo distill RUN --to consistency|progressive`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxcalo.cli.progress import training_bar
+from jaxcalo.errors import InputError
+from jaxcalo.experiment import Experiment, load_run, student_of, to_record, train
+from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation
+
+Student = Literal["consistency", "progressive"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """Options of `jaxcalo distill`.
+
+    Attributes:
+        to: consistency: one evaluation, or a few; progressive: DDIM, its steps halved again and
+            again.
+        out: The student's run folder, by default RUN-consistency or RUN-progressive. An existing
+            run of the same configuration goes on where it stopped.
+        dry_run: Print the whole configuration and stop.
+        experiment: The student's fields.
+    """
+
+    to: Student
+    out: Path
+    dry_run: bool = False
+    experiment: Annotated[Experiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = (
+        dataclasses.field(default_factory=Experiment)
+    )
+
+
+def distill_main(arguments: list[str]) -> None:
+    """Parse `RUN --to KIND [--out STUDENT] [--field.path value ...]` and train the student."""
+    run = Path(arguments[0])
+    to = _kind(arguments[1:])
+    few_steps = {
+        "consistency": ConsistencyDistillation(),
+        "progressive": ProgressiveDistillation(),
+    }[to]
+    trained = load_run(run)
+    named = run if run.name else run.absolute()  # "." has no name
+    default_out = named.with_name(f"{named.name}-{to}")
+    options = tyro.cli(
+        _Options,
+        args=arguments[1:],
+        prog=f"jaxcalo distill {run}",
+        description="Distil a trained run into a student that samples in few steps.",
+        default=_Options(to, default_out, False, student_of(trained, run, few_steps)),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    experiment = options.experiment
+    if isinstance(experiment.few_steps, ProgressiveDistillation):
+        sampling = dataclasses.replace(experiment.sampling, n_steps=experiment.few_steps.last_steps)
+        experiment = dataclasses.replace(experiment, sampling=sampling)
+    if options.dry_run:
+        print(json.dumps(to_record(experiment), indent=2))
+        return
+    with training_bar(experiment.training.n_steps) as observe:
+        train(experiment, options.out, observe=observe)
+    print(f"student: {options.out}; sample it with: jaxcalo sample {options.out} -n 1000 -o FILE")
+
+
+def _kind(arguments: list[str]) -> Student:
+    """The value of --to, which decides what the other options are."""
+    kinds = ("consistency", "progressive")
+    for i, argument in enumerate(arguments):
+        value = argument.removeprefix("--to=") if argument.startswith("--to=") else None
+        if argument == "--to":
+            value = arguments[i + 1] if i + 1 < len(arguments) else ""
+        if value in kinds:
+            return value
+        if value is not None:
+            raise InputError(f"--to: expected {' or '.join(kinds)}, found {value!r}")
+    if {"-h", "--help"} & set(arguments):
+        return "consistency"
+    raise InputError(f"jaxcalo distill: expected --to {' or --to '.join(kinds)}, found neither")
+
+
+def distill_help(
+    run: tyro.conf.Positional[Path],
+    /,
+    to: Student,
+    out: Path | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Distil a trained run into a student that samples in one step, or in a few.
+
+    Every field of the student is an option too: `jaxcalo distill RUN --to KIND --help` lists them
+    with their defaults. The teacher's data file is needed again.
+
+    Args:
+        run: The run folder of the teacher.
+        to: consistency: one evaluation, or a few; progressive: DDIM, its steps halved again and
+            again.
+        out: The student's run folder, by default RUN-consistency or RUN-progressive.
+        dry_run: Print the whole configuration and stop.
+    """
+    arguments = [str(run), "--to", to]
+    arguments += ["--out", str(out)] if out else []
+    distill_main(arguments + ["--dry-run"] * dry_run)

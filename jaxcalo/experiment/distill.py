@@ -1,0 +1,55 @@
+"""The experiment of a student, from the run of its teacher."""
+
+import dataclasses
+from pathlib import Path
+
+from jaxcalo.diffusion import Consistency, Ddim
+from jaxcalo.diffusion.time_grids import Uniform
+from jaxcalo.errors import InputError
+from jaxcalo.experiment.config import Experiment, Teacher
+from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation, Sampling
+
+# Chosen, see experiments/README.md: half of the quickstart's peak and its number of batches and a
+# third more suffice.
+_LEARNING_RATE_SHARE = 0.5
+_STEPS_SHARE = 4 / 3
+
+
+def student_of(
+    trained: TrainedModel,
+    run: Path,
+    few_steps: ConsistencyDistillation | ProgressiveDistillation,
+) -> Experiment:
+    """The student of a trained run: its data, network and process, and a shorter way to sample.
+
+    Args:
+        trained: The teacher.
+        run: Its folder.
+        few_steps: How the student learns.
+
+    Raises:
+        InputError: The run is itself a student.
+    """
+    old = trained.experiment
+    if old.few_steps is not None:
+        raise InputError(
+            f"{run}: expected a run of plain denoising as teacher, found a student "
+            f"({type(old.few_steps).__name__}); distil its teacher"
+        )
+    if isinstance(few_steps, ProgressiveDistillation):
+        sampling = Sampling(Ddim(), few_steps.last_steps, old.sampling.grid)
+    else:
+        sampling = Sampling(Consistency(), 1, Uniform())
+    optimizer = dataclasses.replace(
+        old.optimizer, learning_rate=old.optimizer.learning_rate * _LEARNING_RATE_SHARE
+    )
+    training = dataclasses.replace(old.training, n_steps=round(old.training.n_steps * _STEPS_SHARE))
+    return dataclasses.replace(
+        old,
+        few_steps=few_steps,
+        teacher=Teacher(str(run), trained.step, old.sampling.guidance),
+        optimizer=optimizer,
+        training=training,
+        sampling=sampling,
+    )

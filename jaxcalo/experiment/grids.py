@@ -1,0 +1,117 @@
+"""Grids of times searched for a run, kept in its folder as grids.json."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxcalo.diffusion.time_grids import Searched
+from jaxcalo.errors import InputError
+from jaxcalo.experiment.build import build
+from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.families import GridConfig, GridSearch, SamplerConfig, search_grid
+from jaxcalo.families.process import plain_denoiser, with_flag
+from jaxcalo.preprocess import prepare
+
+_FILE = "grids.json"
+
+
+def search_run(
+    trained: TrainedModel,
+    sampler: SamplerConfig,
+    n_steps: int,
+    *,
+    start: GridConfig,
+    n_showers: int = 128,
+    n_iterations: int = 60,
+    seed: int = 0,
+    observe: Callable[[int, float], None] = lambda _done, _error: None,
+) -> GridSearch:
+    """Search a grid for a trained model, on showers log-uniform over its trained energies.
+
+    Args:
+        trained: The model.
+        sampler: A deterministic sampler.
+        n_steps: Steps of the grid.
+        start: The grid to start from.
+        n_showers: Showers that are searched with.
+        n_iterations: Steps of the optimizer.
+        seed: Of these showers.
+        observe: See `search_grid`.
+
+    Raises:
+        InputError: A student, a sampler that draws noise, or nothing to search.
+    """
+    experiment = trained.experiment
+    if experiment.few_steps is not None:
+        raise InputError(
+            "grid search: expected a run of plain denoising, found a student, whose steps are "
+            "its own; search its teacher's grid"
+        )
+    net, _, _ = build(experiment, trained.detector, trained.constants)
+    condition = prepare(experiment.preprocess, trained.detector, trained.constants).condition
+    energy_key, noise_key = jax.random.split(jax.random.key(seed))
+    low, high = np.log(trained.energy_range_mev)
+    energy = np.exp(low + (high - low) * jax.random.uniform(energy_key, (n_showers,)))
+    process = experiment.diffusion
+    return search_grid(
+        noise_key,
+        process.schedule,
+        plain_denoiser(net, trained.params, process),
+        sampler,
+        n_steps,
+        jax.vmap(lambda e: with_flag(process, condition(e)))(energy),
+        len(trained.constants.mean),
+        start=start,
+        n_iterations=n_iterations,
+        observe=observe,
+    )
+
+
+def save_grid(folder: Path, step: int, sampler: str, search: GridSearch) -> None:
+    """Keep a searched grid in the run's folder, beside those of other samplers and numbers."""
+    grids = _read(folder)
+    n_steps = len(search.grid.times) - 1
+    grids[f"{sampler}:{n_steps}"] = {
+        "trained_steps": step,
+        "times": list(search.grid.times),
+        "start_error": search.start_error,
+        "error": search.error,
+    }
+    temporary = folder / "grids.partial"
+    temporary.write_text(json.dumps(grids, indent=1), encoding="utf-8")
+    os.replace(temporary, folder / _FILE)
+
+
+def load_grid(folder: Path, step: int, sampler: str, n_steps: int) -> Searched:
+    """The grid that was searched for a sampler and a number of steps.
+
+    Raises:
+        InputError: There is none, or the run was trained further since.
+    """
+    found = _read(folder).get(f"{sampler}:{n_steps}")
+    advice = f"search it with: jaxcalo search-grid {folder} --sampler {sampler} --steps {n_steps}"
+    if found is None:
+        raise InputError(
+            f"{folder}: expected a searched grid of {sampler} with {n_steps} steps, found none; "
+            + advice
+        )
+    if found["trained_steps"] != step:
+        raise InputError(
+            f"{folder}: expected a grid searched after {step} steps of training, found one of "
+            f"{found['trained_steps']}; {advice}"
+        )
+    return Searched(tuple(found["times"]))
+
+
+def _read(folder: Path) -> dict[str, dict]:
+    path = folder / _FILE
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise InputError(f"{path}: expected searched grids, found no JSON; remove it") from error

@@ -1,0 +1,134 @@
+"""manifest.json of a run folder: what rebuilds the run, and what it was made with."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcalo.data import ShowerFile
+from jaxcalo.errors import InputError
+from jaxcalo.experiment.config import Experiment
+from jaxcalo.experiment.record import differences, to_record
+from jaxcalo.geometry import Detector
+
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+FIT_CHUNK = 1024
+
+
+def manifest_of(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
+    """The folder's manifest if it holds a run of this experiment, None if it holds nothing.
+
+    Raises:
+        InputError: It holds a run of another experiment.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    changed = differences(manifest["experiment"], json.loads(json.dumps(to_record(experiment))))
+    if changed:
+        raise InputError(
+            f"{folder}: expected the configuration this run was started with, found other values "
+            f"({'; '.join(changed)}); give the old values to resume it, "
+            "or another --out to start anew"
+        )
+    return manifest
+
+
+def new_manifest(
+    experiment: Experiment, detector: Detector, file: ShowerFile, n_train: int
+) -> dict[str, Any]:
+    """Look through the showers that will be trained on, and write down what a run starts from.
+
+    A detector without a threshold gets the smallest energy of the file.
+
+    Raises:
+        InputError: No shower has energy.
+    """
+    energies, smallest = [], np.inf
+    for start in range(0, n_train, FIT_CHUNK):
+        showers = file.read(start, min(start + FIT_CHUNK, n_train))
+        energies.append(showers.incident_energy_mev)
+        positive = showers.voxel_energy_mev[showers.voxel_energy_mev > 0.0]
+        smallest = min(smallest, float(positive.min())) if positive.size else smallest
+    if not np.isfinite(smallest):
+        raise InputError(
+            f"{file.path}: expected showers with energy in some voxel, found only empty ones"
+        )
+    energy = np.concatenate(energies)
+    if detector.threshold_mev == 0.0:
+        detector = dataclasses.replace(detector, threshold_mev=smallest)
+    packages = ("jaxcalo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "format": _FORMAT,
+        "experiment": to_record(experiment),
+        "detector": to_record(detector),
+        "data": {
+            "path": str(file.path),
+            "sha256": sha256(file.path),
+            "n_showers": file.n_showers,
+            "energy_range_mev": [float(energy.min()), float(energy.max())],
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest in a folder, or None if there is none.
+
+    Raises:
+        InputError: It is not a manifest of this version.
+    """
+    path = folder / _MANIFEST
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected the manifest of a run, found something else ({error})"
+        ) from error
+    if found != _FORMAT:
+        raise InputError(
+            f"{path}: expected manifest format {_FORMAT}, found {found}; "
+            "use the jaxcalo that wrote it"
+        )
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write it whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    path = folder / _MANIFEST
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

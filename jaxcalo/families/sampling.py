@@ -1,0 +1,115 @@
+"""How a trained network samples: a sampler, a grid of times, guidance."""
+
+import dataclasses
+
+import jax
+
+from jaxcalo.diffusion import (
+    Consistency,
+    Ddim,
+    Ddpm,
+    DpmSolver,
+    Euler,
+    Heun,
+    LearnedVarianceDdpm,
+    MeanVelocity,
+    ReverseSde,
+    Sampler,
+    UniPc,
+    guided,
+    make_variance_denoiser,
+    randn,
+    sample,
+)
+from jaxcalo.diffusion.schedules import prior_std
+from jaxcalo.diffusion.time_grids import Karras, Quadratic, Searched, Uniform, UniformLogSnr
+from jaxcalo.errors import InputError
+from jaxcalo.families.base import Net
+from jaxcalo.families.process import Diffusion, plain_denoiser, with_flag
+from jaxcalo.typing import Cond, Event, Key, Params
+
+SamplerConfig = (
+    Ddpm | Ddim | Euler | Heun | DpmSolver | UniPc | ReverseSde | Consistency | MeanVelocity
+)
+GridConfig = Uniform | Quadratic | UniformLogSnr | Karras | Searched
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a trained diffusion model samples.
+
+    Attributes:
+        sampler: The method. Consistency() and MeanVelocity() are for models of that kind alone.
+        n_steps: Steps from noise to shower.
+        grid: Where the steps are.
+        guidance: Classifier-free guidance scale; 1 is none. A guided chain has the sampler's own
+            variance, for a learned one belongs to the unguided mean.
+    """
+
+    sampler: SamplerConfig = dataclasses.field(default_factory=DpmSolver)
+    n_steps: int = 16
+    grid: GridConfig = dataclasses.field(default_factory=UniformLogSnr)
+    guidance: float = 1.0
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the network for one shower."""
+        return self.sampler.n_evaluations(self.n_steps) * (2 if self.guidance != 1.0 else 1)
+
+
+def check_guidance(config: Diffusion, scale: float) -> None:
+    """Raise InputError if guidance is asked of a network that knows no absent condition."""
+    if scale != 1.0 and not config.presence_flag():
+        raise InputError(
+            f"guidance: expected 1 for a model trained without condition dropout, "
+            f"found {scale}; train with --diffusion.condition-dropout 0.1"
+        )
+
+
+def check_student_guidance(config: Diffusion, sampling: Sampling, teacher_guidance: float) -> None:
+    """Raise InputError if a student is sampled with guidance, or its teacher knows none."""
+    check_guidance(config, teacher_guidance)
+    if sampling.guidance != 1.0:
+        raise InputError(
+            f"guidance: expected 1 for a student, which has learned its teacher's, "
+            f"found {sampling.guidance}; distil with --teacher.guidance {sampling.guidance}"
+        )
+
+
+def draw(
+    key: Key,
+    net: Net,
+    config: Diffusion,
+    sampling: Sampling,
+    n_components: int,
+    params: Params,
+    cond: Cond,
+) -> Event:
+    """Draw one event, standardised.
+
+    Raises:
+        InputError: The sampler needs an average velocity, which a denoiser is not.
+    """
+    start_key, chain_key = jax.random.split(key)
+    sampler = _sampler(net, params, config, sampling)
+    x_T = prior_std(config.schedule) * randn(start_key, (n_components,))
+    times = sampling.grid(config.schedule, sampling.n_steps)
+    return sample(chain_key, sampler, x_T, times, with_flag(config, cond))
+
+
+def _sampler(net: Net, params: Params, config: Diffusion, sampling: Sampling) -> Sampler:
+    is_guided = sampling.guidance != 1.0
+    if config.learned_variance and isinstance(sampling.sampler, Ddpm) and not is_guided:
+        denoiser = make_variance_denoiser(
+            net.apply, params, config.schedule, config.parametrization
+        )
+        return LearnedVarianceDdpm()(config.schedule, denoiser)
+    denoiser = plain_denoiser(net, params, config)
+    if is_guided:
+        denoiser = guided(denoiser, sampling.guidance)
+    if isinstance(sampling.sampler, MeanVelocity):
+        raise InputError(
+            "sampling: expected a sampler for a denoiser, found MeanVelocity, which is for mean "
+            "flow; choose another sampler"
+        )
+    return sampling.sampler(config.schedule, denoiser)
