@@ -1,5 +1,7 @@
 """`jaxcalo pareto RUN... --out DIR`."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -75,6 +77,12 @@ def pareto(
             raise InputError(f"{option}: expected at least 1 shower, found {number}")
     models = [(run, load_run(run)) for run in runs]
     detector = models[0][1].detector
+    for run, trained in models:
+        if trained.detector.layers != detector.layers:
+            raise InputError(
+                f"jaxcalo pareto: expected runs of one geometry, found {detector.name} in "
+                f"{runs[0]} and {trained.detector.name} in {run}; compare them apart"
+            )
     asked = [
         (run.name, trained, sampling)
         for run, trained in models
@@ -119,8 +127,6 @@ def _samplings(
     student_steps: tuple[int, ...],
 ) -> "Iterator[Sampling]":
     """The ways to sample that suit a run."""
-    import dataclasses
-
     from jaxcalo.families import ProgressiveDistillation
 
     own, method = trained.experiment.sampling, trained.experiment.few_steps
@@ -199,7 +205,10 @@ def _cpu() -> str:
 def _key(run: str, trained: "TrainedModel", sampling: "Sampling") -> str:
     from jaxcalo.experiment import to_record
 
-    return json.dumps([run, trained.step, to_record(sampling)], sort_keys=True)
+    experiment = dataclasses.replace(trained.experiment, sampling=sampling)
+    digest = hashlib.sha256(json.dumps(to_record(experiment), sort_keys=True).encode())
+    measured = [run, trained.step, to_record(sampling), digest.hexdigest()[:16]]
+    return json.dumps(measured, sort_keys=True)
 
 
 def _write(
@@ -216,7 +225,7 @@ def _write(
     temporary.replace(out / "pareto.json")
 
 
-_MEASURED = ("run", "step", "sampling")
+_MEASURED = ("run", "step", "sampling", "experiment_digest")
 
 
 def _read(

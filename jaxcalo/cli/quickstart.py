@@ -41,5 +41,6 @@ def quickstart(out: Path = Path("quickstart")) -> None:
         f"\ndone in {(time.monotonic() - start) / 60:.1f} minutes. Next:\n"
         f"  open {out / 'report' / 'report.html'}\n"
         f"  jaxcalo sample {run} -n 1000 --energy 20 -o electrons_20gev.h5\n"
+        f"  jaxcalo distill {run} --to consistency      (minutes; then one evaluation a shower)\n"
         "  jaxcalo train par04_lite --help"
     )

@@ -10,12 +10,10 @@ from jaxcalo.experiment.config import Experiment
 from jaxcalo.families import (
     Encode,
     GenerativeModel,
-    MeanFlow,
     Net,
     ProgressiveDistillation,
     consistency,
     diffusion,
-    mean_flow,
     progressive,
 )
 from jaxcalo.geometry import Detector
@@ -69,13 +67,12 @@ def _family(
     n_cycles = method.n_stages if isinstance(method, ProgressiveDistillation) else 1
     optimizer = experiment.optimizer.build(n_steps, n_cycles)
     ema_decay = experiment.optimizer.ema_decay ** (1.0 / experiment.optimizer.accumulate)
-    if method is None or isinstance(method, MeanFlow):
-        alone = partial(mean_flow, method=method) if method else diffusion
-        return alone(
+    if method is None:
+        return diffusion(
             net,
             experiment.diffusion,
-            sampling=experiment.sampling,
-            optimizer=optimizer,
+            experiment.sampling,
+            optimizer,
             encode=encode,
             n_components=n_components,
             ema_decay=ema_decay,

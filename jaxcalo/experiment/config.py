@@ -10,7 +10,6 @@ from jaxcalo.families import (
     ConsistencyDistillation,
     ConsistencyTraining,
     Diffusion,
-    MeanFlow,
     Net,
     ProgressiveDistillation,
     Sampling,
@@ -21,7 +20,7 @@ from jaxcalo.preprocess import IncidentFractions, LayerShapes
 from jaxcalo.training import AdamW, TrainingPlan
 
 ComputeType = Literal["float32", "bfloat16"]
-FewSteps = ConsistencyDistillation | ConsistencyTraining | ProgressiveDistillation | MeanFlow
+FewSteps = ConsistencyDistillation | ConsistencyTraining | ProgressiveDistillation
 
 
 @dataclasses.dataclass(frozen=True)

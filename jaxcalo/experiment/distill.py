@@ -38,7 +38,7 @@ def student_of(
             f"({type(old.few_steps).__name__}); distil its teacher"
         )
     if isinstance(few_steps, ProgressiveDistillation):
-        sampling = Sampling(Ddim(), few_steps.last_steps, old.sampling.grid)
+        sampling = Sampling(Ddim(), few_steps.last_steps, Uniform())
     else:
         sampling = Sampling(Consistency(), 1, Uniform())
     optimizer = dataclasses.replace(

@@ -18,7 +18,6 @@ from jaxcalo.families.consistency import (
 )
 from jaxcalo.families.diffusion import diffusion, evaluate_diffusion
 from jaxcalo.families.grid_search import GridSearch, search_grid
-from jaxcalo.families.mean_flow import MeanFlow, mean_flow
 from jaxcalo.families.process import Diffusion, TransportPairing
 from jaxcalo.families.progressive import ProgressiveDistillation, progressive
 from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling
@@ -31,7 +30,6 @@ __all__ = [
     "GenerativeModel",
     "GridConfig",
     "GridSearch",
-    "MeanFlow",
     "Net",
     "ProgressiveDistillation",
     "SamplerConfig",
@@ -42,7 +40,6 @@ __all__ = [
     "evaluate_diffusion",
     "generate",
     "generate_chunks",
-    "mean_flow",
     "progressive",
     "search_grid",
     "whole_chunk",

@@ -13,6 +13,7 @@ from jax import Array
 
 from jaxcalo.diffusion import guided
 from jaxcalo.diffusion.progressive import student_times, two_step_target
+from jaxcalo.diffusion.time_grids import Searched
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, Net
 from jaxcalo.families.process import (
@@ -94,10 +95,20 @@ def progressive(
 
     Raises:
         InputError: The model has a learned variance, or guidance that the student or its teacher
-            does not know.
+            does not know; the grid has one number of steps only; a stage would have no batch.
     """
     require_plain(config, "progressive distillation")
     check_student_guidance(config, sampling, teacher_guidance)
+    if isinstance(sampling.grid, Searched):
+        raise InputError(
+            "progressive distillation: expected a grid for any number of steps, found a searched "
+            "one; choose UniformLogSnr, say."
+        )
+    if n_steps < method.n_stages:
+        raise InputError(
+            f"progressive distillation: expected a batch or more for each of its {method.n_stages} "
+            f"stages, found {n_steps} in all; raise --training.n-steps"
+        )
     schedule = config.schedule
 
     def sample_event(key: Key, params: Params, cond: Cond) -> Event:

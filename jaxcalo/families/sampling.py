@@ -12,7 +12,6 @@ from jaxcalo.diffusion import (
     Euler,
     Heun,
     LearnedVarianceDdpm,
-    MeanVelocity,
     ReverseSde,
     Sampler,
     UniPc,
@@ -28,9 +27,7 @@ from jaxcalo.families.base import Net
 from jaxcalo.families.process import Diffusion, plain_denoiser, with_flag
 from jaxcalo.typing import Cond, Event, Key, Params
 
-SamplerConfig = (
-    Ddpm | Ddim | Euler | Heun | DpmSolver | UniPc | ReverseSde | Consistency | MeanVelocity
-)
+SamplerConfig = Ddpm | Ddim | Euler | Heun | DpmSolver | UniPc | ReverseSde | Consistency
 GridConfig = Uniform | Quadratic | UniformLogSnr | Karras | Searched
 
 
@@ -39,7 +36,7 @@ class Sampling:
     """How a trained diffusion model samples.
 
     Attributes:
-        sampler: The method. Consistency() and MeanVelocity() are for models of that kind alone.
+        sampler: The method. Consistency() is for models of that kind alone.
         n_steps: Steps from noise to shower.
         grid: Where the steps are.
         guidance: Classifier-free guidance scale; 1 is none. A guided chain has the sampler's own
@@ -85,11 +82,7 @@ def draw(
     params: Params,
     cond: Cond,
 ) -> Event:
-    """Draw one event, standardised.
-
-    Raises:
-        InputError: The sampler needs an average velocity, which a denoiser is not.
-    """
+    """Draw one event, standardised."""
     start_key, chain_key = jax.random.split(key)
     sampler = _sampler(net, params, config, sampling)
     x_T = prior_std(config.schedule) * randn(start_key, (n_components,))
@@ -107,9 +100,4 @@ def _sampler(net: Net, params: Params, config: Diffusion, sampling: Sampling) ->
     denoiser = plain_denoiser(net, params, config)
     if is_guided:
         denoiser = guided(denoiser, sampling.guidance)
-    if isinstance(sampling.sampler, MeanVelocity):
-        raise InputError(
-            "sampling: expected a sampler for a denoiser, found MeanVelocity, which is for mean "
-            "flow; choose another sampler"
-        )
     return sampling.sampler(config.schedule, denoiser)

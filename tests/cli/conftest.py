@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxcalo.cli.main import main
@@ -33,6 +34,18 @@ def spawned(*arguments, devices=1):
     process = spawn(*arguments, devices=devices)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_device():
+    """Verbs run in this process see one device: eight would each fill a whole block of showers.
+
+    Several devices have processes of their own, see `spawn`.
+    """
+    devices = jax.devices()[:1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "devices", lambda: devices)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from jaxcalo.diffusion.samplers.ddpm import Ddpm, LearnedVarianceDdpm
 from jaxcalo.diffusion.samplers.dpm_solver import DpmSolver
 from jaxcalo.diffusion.samplers.euler import Euler
 from jaxcalo.diffusion.samplers.heun import Heun
-from jaxcalo.diffusion.samplers.mean_velocity import MeanVelocity
 from jaxcalo.diffusion.samplers.reverse_sde import ReverseSde
 from jaxcalo.diffusion.samplers.unipc import UniPc
 
@@ -20,7 +19,6 @@ __all__ = [
     "EventState",
     "Heun",
     "LearnedVarianceDdpm",
-    "MeanVelocity",
     "ReverseSde",
     "Sampler",
     "UniPc",
