@@ -211,7 +211,7 @@ def test_full_disk_keeps_the_old_sample(trained, tmp_path, capsys, monkeypatch):
         (["-n", 3, "--shard", "2/2"], "I = 0 ... N-1"),
         (["-n", 3, "--shard", "half"], "expected I/N"),
         (["-n", 3, "--batch-size", 0], "--batch-size"),
-        (["-n", 3, "--steps", 0], "n_steps >= 1"),
+        (["-n", 3, "--steps", 0], "--steps: expected at least 1"),
         (["-n", 3, "--guidance", 2], "condition-dropout"),
     ],
 )

@@ -70,6 +70,7 @@ def test_student_has_its_teachers_preprocessing_and_starts_from_its_parameters(t
     assert max(jax.tree.leaves(sizes)) > 0.1
 
 
+@pytest.mark.slow
 def test_progressive_student_takes_the_steps_it_was_made_for(teacher, tmp_path, capsys):
     fields = ["--few-steps.first-steps", 4, "--few-steps.last-steps", 2]
     assert run("distill", teacher, "--to", "progressive", *SHORT, *fields) == 0

@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import pytest
 from conftest import RECIPE, run
 
 from jaxcalo.data import Showers, ShowerWriter, read_showers, sample_path
@@ -65,7 +66,8 @@ def test_doctor_checks_the_machine(capsys):
     assert "jax " in out
 
 
-def test_crystal_matrix_trains_and_samples(tmp_path):
+@pytest.mark.parametrize("net", ["dit", pytest.param("unet", marks=pytest.mark.slow)])
+def test_crystal_matrix_trains_and_samples(net, tmp_path):
     """The same verbs in two dimensions, with both networks."""
     crystals = load_geometry("ecal_crystals")
     data = write(tmp_path / "crystals.h5", toy_showers(jax.random.key(0), crystals, 64))
@@ -78,15 +80,11 @@ def test_crystal_matrix_trains_and_samples(tmp_path):
     )
     fields = ["--data", data, "--data.geometry", "ecal_crystals", "--data.batch-size", 16]
     fields += ["--training.n-steps", 3]
-    for name, arguments in (
-        ("dit", [RECIPE, *fields, "--net.patch", 4, 4]),
-        ("unet", [recipe, *fields]),
-    ):
-        out = tmp_path / name
-        assert run("train", *arguments, "--out", out) == 0
-        assert run("sample", out, "-n", 4, "-o", tmp_path / "x.h5") == 0
-        showers = read_showers(tmp_path / "x.h5", crystals)
-        assert (showers.voxel_energy_mev.sum(axis=1) > 0).all()
+    arguments = {"dit": [RECIPE, *fields, "--net.patch", 4, 4], "unet": [recipe, *fields]}[net]
+    assert run("train", *arguments, "--out", tmp_path / "run") == 0
+    assert run("sample", tmp_path / "run", "-n", 4, "-o", tmp_path / "x.h5") == 0
+    showers = read_showers(tmp_path / "x.h5", crystals)
+    assert (showers.voxel_energy_mev.sum(axis=1) > 0).all()
 
 
 def test_official_binning_file_without_threshold(tmp_path):

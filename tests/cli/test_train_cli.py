@@ -23,7 +23,7 @@ def assert_equal_to_the_bit(first, second):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("moment", [5, 14])
+@pytest.mark.parametrize("moment", [5, pytest.param(14, marks=pytest.mark.slow)])
 def test_killed_run_resumes_to_the_bit(trained, tmp_path, moment):
     folder = tmp_path / "run"
     process = spawn("train", RECIPE, "--out", folder)
