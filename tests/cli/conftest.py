@@ -20,6 +20,17 @@ def run(*arguments):
     return stop.value.code or 0
 
 
+def assert_one_line(capsys, code, *parts):
+    """The exit code and the message of unusable input: one line that says all of the parts."""
+    err = capsys.readouterr().err
+    assert code == 2
+    assert err.startswith("jaxcalo: error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+
+
 def spawn(*arguments, devices=1):
     """Start one verb as a process of its own, with faked devices."""
     environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}

@@ -8,7 +8,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import RECIPE, run, spawned
+from conftest import RECIPE, assert_one_line, run, spawned
 
 from jaxcalo.data import sample_path
 
@@ -68,16 +68,6 @@ BAD_FILES = {
     "no_showers": (lambda p: showers(p, n=0), "holds no showers"),
     "no_file": (lambda p: p, "cannot read"),
 }
-
-
-def assert_one_line(capsys, code, *parts):
-    err = capsys.readouterr().err
-    assert code == 2
-    assert err.startswith("jaxcalo: error: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in err
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)

@@ -8,23 +8,13 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import run, spawn, spawned
+from conftest import assert_one_line, run, spawn, spawned
 
 from jaxcalo.data import read_showers
 from jaxcalo.experiment import load_run
 from jaxcalo.training import Checkpoints, read_metrics
 
 SHORT = ["--training.n-steps", 6, "--training.log-every", 2]
-
-
-def assert_one_line(capsys, code, *parts):
-    err = capsys.readouterr().err
-    assert code == 2
-    assert err.startswith("jaxcalo: error: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in err
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,12 @@ import json
 import shutil
 
 import pytest
-from conftest import run
+from conftest import assert_one_line, run
 
 from jaxcalo import experiment
 from jaxcalo.data import Showers, ShowerWriter, read_showers, sample_path
 
 COMMON = ["-n", 40, "--batch-size", 16]
-
-
-def assert_one_line(capsys, code, *parts):
-    err = capsys.readouterr().err
-    assert code == 2
-    assert err.startswith("jaxcalo: error: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in err
 
 
 @pytest.fixture(scope="module")
