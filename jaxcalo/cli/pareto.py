@@ -1,4 +1,4 @@
-"""`jaxcalo pareto RUN... --out DIR`."""
+"""`jaxcalo pareto RUN...`."""
 
 import dataclasses
 import hashlib
@@ -35,7 +35,7 @@ _POINTS = ("ddpm:50", "ddim:8,16", "heun:4,8", "dpmpp-2m:4,8,16", "unipc:4,8,16"
 def pareto(
     runs: tyro.conf.Positional[tuple[Path, ...]],
     /,
-    out: Path,
+    out: Path = Path("pareto"),
     samplers: tuple[str, ...] = _POINTS,
     student_steps: tuple[int, ...] = (1, 2, 4),
     reference: Path | None = None,
