@@ -7,16 +7,17 @@ Compared with distillation from a teacher in experiments/README.md.
 """
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 from jaxcalo.diffusion import Consistency
 from jaxcalo.diffusion.time_grids import Uniform
 from jaxcalo.families import ConsistencyTraining, Sampling
-from jaxcalo.recipes import RECIPES
 
-quickstart = RECIPES["par04_lite"]
+one_stage = runpy.run_path(str(Path(__file__).with_name("par04_lite_one_stage.py")))["experiment"]
 experiment = dataclasses.replace(
-    quickstart,
+    one_stage,
     few_steps=ConsistencyTraining(),
-    training=dataclasses.replace(quickstart.training, n_steps=6000),
+    training=dataclasses.replace(one_stage.training, n_steps=6000),
     sampling=Sampling(sampler=Consistency(), n_steps=1, grid=Uniform()),
 )

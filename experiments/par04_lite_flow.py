@@ -1,18 +1,20 @@
-"""The quickstart's job by flow matching: straight paths, and a network that learns their velocity.
+"""The one-stage job by flow matching: straight paths, and a network that learns their velocity.
 
 jaxcalo train experiments/par04_lite_flow.py --out runs/flow
 
-Compared with the quickstart's diffusion in experiments/README.md.
+Compared with diffusion in experiments/README.md.
 """
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 from jaxcalo.diffusion import FlowVelocity, FlowWeight, LogitNormalTime, RectifiedFlow
 from jaxcalo.families import Diffusion
-from jaxcalo.recipes import RECIPES
 
+one_stage = runpy.run_path(str(Path(__file__).with_name("par04_lite_one_stage.py")))["experiment"]
 experiment = dataclasses.replace(
-    RECIPES["par04_lite"],
+    one_stage,
     diffusion=Diffusion(
         schedule=RectifiedFlow(),
         parametrization=FlowVelocity(),

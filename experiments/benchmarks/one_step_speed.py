@@ -28,16 +28,17 @@ def main() -> None:
     configure()
 
     trained = load_run(args.run)
-    net, _, student = build(trained.experiment, trained.detector, trained.constants)
-    n, batch = len(trained.constants.mean), args.batch
+    built = build(trained.experiment, trained.detector, trained.constants)
+    batch = args.batch
     keys = jax.random.split(jax.random.key(0), batch)
-    x = jax.random.normal(jax.random.key(1), (batch, n))
+    x = jax.random.normal(jax.random.key(1), (batch, built.n_components))
     cond, c_noise, energy = jnp.zeros((batch, 1)), jnp.zeros(batch), jnp.full((batch, 1), 2e4)
+    net_cond = jax.vmap(built.net_condition, (0, None, 0))(keys, trained.params, cond)
 
     programs = {
-        "forward pass": (net.apply, trained.params, x, c_noise, cond),
+        "forward pass": (built.net.apply, built.net_params(trained.params), x, c_noise, net_cond),
         "one step, standardised": (
-            jax.vmap(student.sample, (0, None, 0)),
+            jax.vmap(built.model.sample, (0, None, 0)),
             keys,
             trained.params,
             cond,

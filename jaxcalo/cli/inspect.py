@@ -28,6 +28,7 @@ def inspect(file: tyro.conf.Positional[Path], /, geometry: str | None = None) ->
             hits += positive.size
             smallest = min(smallest, float(positive.min())) if positive.size else smallest
         n, n_voxels, attributes = showers.n_showers, showers.n_voxels, showers.attributes
+        further = showers.further_datasets()
     energy, total = np.concatenate(energies), np.concatenate(totals)
     ratio = total / energy
     fits = [name for name in GEOMETRIES if load_geometry(name).n_voxels == n_voxels]
@@ -40,5 +41,8 @@ def inspect(file: tyro.conf.Positional[Path], /, geometry: str | None = None) ->
         f"({100 * hits / n / n_voxels:.1f} % of the voxels)"
     )
     print(f"  smallest voxel energy   {smallest:.5g} MeV")
+    for name, n_columns, is_whole in further:
+        kind = "classes" if is_whole else f"{n_columns} column{'s' if n_columns > 1 else ''}"
+        print(f"  {name:<23} {kind}, possible as --data.conditions {name}")
     for name, value in attributes.items():
         print(f"  {name:<23} {value}")

@@ -17,8 +17,8 @@ def likelihood(
 ) -> None:
     """Estimate the log-likelihood of showers under a trained run, in nats.
 
-    The density is that of the standardised event given its incident energy, by the probability flow
-    with a random estimate of its divergence. Empty voxels have one exact value, whose density grows
+    The density is that of the standardised event given its conditions, by the probability flow with
+    a random estimate of its divergence. Empty voxels have one exact value, whose density grows
     with the schedule's log_snr at t = 0: compare runs of one schedule and preprocessing only.
 
     Args:
@@ -35,7 +35,7 @@ def likelihood(
     if n_showers < 2:
         raise InputError(f"-n: expected at least 2 showers, found {n_showers}")
     trained = load_run(run)
-    with open_showers(data, trained.detector) as file:
+    with open_showers(data, trained.detector, trained.experiment.data.conditions) as file:
         showers = file.read(0, min(n_showers, file.n_showers))
     nats = log_likelihoods(trained, showers, seed)
     n, size = len(nats), len(trained.constants.mean)

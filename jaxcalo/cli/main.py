@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import tyro
 
+from jaxcalo.cli.bench import bench
+from jaxcalo.cli.challenge import challenge
 from jaxcalo.cli.distill import distill_help, distill_main
 from jaxcalo.cli.doctor import doctor
 from jaxcalo.cli.evaluate import evaluate
@@ -29,9 +31,11 @@ _VERBS = {
     "distill": distill_help,
     "sample": sample,
     "evaluate": evaluate,
+    "challenge": challenge,
     "search-grid": search_grid,
     "pareto": pareto,
     "likelihood": likelihood,
+    "bench": bench,
     "inspect": inspect,
     "doctor": doctor,
 }

@@ -3,16 +3,13 @@
 import dataclasses
 import hashlib
 import json
-import os
-import platform
-import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
+from jaxcalo.cli.machine import machine_record
 from jaxcalo.cli.progress import counting_bar
 from jaxcalo.cli.samplers import (
     GRIDS,
@@ -25,6 +22,8 @@ from jaxcalo.cli.samplers import (
 from jaxcalo.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from jaxcalo.experiment import TrainedModel
     from jaxcalo.families import Sampling
     from jaxcalo.plots import ParetoFloor, ParetoPoint
@@ -88,7 +87,9 @@ def pareto(
         for run, trained in models
         for sampling in _samplings(run, trained, samplers, student_steps)
     ]
-    with open_showers(_reference(reference, models), detector) as file:
+    path = _reference(reference, models)
+    further = _further_conditions(path, [trained for _, trained in models])
+    with open_showers(path, detector) as file:
         sample = extract(file, detector)
     known = reference_of(sample)
     n = sample.n_showers if n_showers is None else n_showers
@@ -102,7 +103,14 @@ def pareto(
             key = _key(name, trained, sampling)
             if key not in done:
                 done[key] = measure(
-                    trained, sampling, names, known, n_showers=n, seed=seed, batch_size=batch_size
+                    trained,
+                    sampling,
+                    names,
+                    known,
+                    n_showers=n,
+                    seed=seed,
+                    batch_size=batch_size,
+                    conditions=further[trained.experiment.data.conditions],
                 )
                 _write(out, settings, done, floor)
             points.append(done[key])
@@ -177,29 +185,27 @@ def _reference(given: Path | None, models: "list[tuple[Path, TrainedModel]]") ->
     return sample_path("par04_lite_test")
 
 
-def _settings(source: str, n_showers: int, seed: int, batch_size: int) -> dict[str, Any]:
-    import jax
+def _further_conditions(
+    path: Path, models: "list[TrainedModel]"
+) -> "dict[tuple[str, ...], np.ndarray | None]":
+    """The columns of the reference that the models are conditioned on beside the energy."""
+    from jaxcalo.data import open_showers
 
+    found = {}
+    for names in {trained.experiment.data.conditions for trained in models}:
+        with open_showers(path, conditions=names) as file:
+            found[names] = file.read_conditions(0, file.n_showers)
+    return found
+
+
+def _settings(source: str, n_showers: int, seed: int, batch_size: int) -> dict[str, Any]:
     return {
         "reference": Path(source).name,
         "n_showers": n_showers,
         "seed": seed,
         "batch_size": batch_size,
-        "devices": [device.device_kind for device in jax.devices()],
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "versions": {name: version(name) for name in ("jaxcalo", "jax", "flax")},
+        **machine_record(),
     }
-
-
-def _cpu() -> str:
-    """The processor's name where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if sys.platform == "linux" and cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        if names:
-            return names[0].partition(":")[2].strip()
-    return platform.processor()
 
 
 def _key(run: str, trained: "TrainedModel", sampling: "Sampling") -> str:

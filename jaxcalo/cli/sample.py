@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -10,6 +10,11 @@ from jaxcalo.cli.progress import sampling_bar
 from jaxcalo.cli.samplers import AnyGridName, SamplerName, changed_sampling
 from jaxcalo.errors import InputError
 from jaxcalo.units import GeV
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jaxcalo.experiment import TrainedModel
 
 
 def sample(
@@ -20,6 +25,7 @@ def sample(
     energy: float | None = None,
     energy_range: tuple[float, float] | None = None,
     energies_from: Path | None = None,
+    condition: tuple[str, ...] = (),
     seed: int = 0,
     sampler: SamplerName | None = None,
     steps: int | None = None,
@@ -39,7 +45,10 @@ def sample(
         n_showers: How many showers.
         energy: Incident energy of every shower in GeV.
         energy_range: Log-uniform energies between LO and HI in GeV; default: the trained range.
-        energies_from: Take the incident energies of this shower file, in order.
+        energies_from: Take the incident energies, and whatever else the run is conditioned on, of
+            this shower file, in order.
+        condition: NAME=VALUE[,VALUE...] for each data set beside the energy that the run is
+            conditioned on, the same for all showers: --condition impact_mm=1.5,-3 pdg=22
         seed: Decides every energy and every shower.
         sampler: The method; default: the recipe's. dpmpp-2m and unipc are good from 8 steps on;
             consistency is for students of that kind.
@@ -53,14 +62,17 @@ def sample(
         dry_run: Say what would be done and stop.
     """
     from jaxcalo.experiment import Request, load_run, sample_to_file, with_sampling
-    from jaxcalo.experiment.sampling import incident_energies
+    from jaxcalo.experiment.sampling import requested_conditions
 
     trained = load_run(run)
     sampling = changed_sampling(run, trained, sampler, grid, steps, guidance)
     trained = with_sampling(trained, sampling)
-    request = Request(n_showers, energy, energy_range, energies_from, seed, _shard(shard))
-    energies, first = incident_energies(request, trained.energy_range_mev)
-    _warn_outside(energies, trained.energy_range_mev)
+    request = Request(
+        n_showers, energy, energy_range, energies_from, _named(condition), seed, _shard(shard)
+    )
+    raw, first = requested_conditions(request, trained)
+    energies = raw[:, 0]
+    _warn_outside(raw, trained)
     if dry_run:
         print(
             f"would write {len(energies)} showers "
@@ -85,8 +97,27 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(parts)
 
 
-def _warn_outside(energies, trained_range_mev: tuple[float, float]) -> None:
-    low, high = trained_range_mev
+def _named(texts: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
+    """The values of each NAME=VALUE[,VALUE...]."""
+    found: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        try:
+            if not name or name in found:
+                raise ValueError(name)
+            found[name] = tuple(float(value) for value in values.split(","))
+        except ValueError as error:
+            raise InputError(
+                "--condition: expected NAME=VALUE[,VALUE...], each name once, for example "
+                f"impact_mm=1.5,-3, found {text!r}"
+            ) from error
+    return found
+
+
+def _warn_outside(raw: "np.ndarray", trained: "TrainedModel") -> None:
+    from jaxcalo.preprocess import outside_ranges
+
+    energies, (low, high) = raw[:, 0], trained.energy_range_mev
     # Half a percent: files hold energies in single precision, and a sample may have the range's
     # own ends.
     n_outside = int(((energies < 0.995 * low) | (energies > 1.005 * high)).sum())
@@ -95,5 +126,12 @@ def _warn_outside(energies, trained_range_mev: tuple[float, float]) -> None:
             f"jaxcalo: warning: {n_outside} of {len(energies)} incident energies lie outside "
             f"the trained range {low / GeV:.3g} to {high / GeV:.3g} GeV; "
             "their showers are an extrapolation",
+            file=sys.stderr,
+        )
+    n_outside = int(outside_ranges(trained.conditions, raw[:, 1:]).sum())
+    if n_outside:
+        print(
+            f"jaxcalo: warning: the further conditions of {n_outside} of {len(raw)} showers lie "
+            "outside the trained ranges; these showers are an extrapolation",
             file=sys.stderr,
         )

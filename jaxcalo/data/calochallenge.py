@@ -1,21 +1,26 @@
-"""Shower files in the format of the CaloChallenge, read and written in pieces.
+"""Shower files in the format of the CaloChallenge, read in pieces; `shower_writer` writes them.
 
 HDF5 with two data sets: `incident_energies` (n, 1) and `showers` (n, n_voxels), both in MeV, voxels
-in file order (layer slowest, then azimuth, then radius). What is read is checked: finite, no
-negative voxel, positive incident energy. What is written passes the same check.
+in file order (layer slowest, then azimuth, then radius); and further data sets of n rows, if there
+are any, for what else the showers depend on. What is read is checked: finite, no negative voxel,
+positive incident energy.
 
 Source: CaloChallenge, github.com/CaloChallenge/homepage, README.md.
 """
 
 import os
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from jaxcalo.data.disk_sink import DiskSink
+from jaxcalo.data.condition_data import (
+    ConditionSpec,
+    checked_condition,
+    condition_datasets,
+    further_datasets,
+)
 from jaxcalo.data.showers import Showers
 from jaxcalo.data.validation import (
     HDF5_ERRORS,
@@ -24,21 +29,14 @@ from jaxcalo.data.validation import (
     check_voxel_count,
     damaged,
     numeric_dataset,
-    one_line,
     open_hdf5,
 )
 from jaxcalo.errors import InputError
 from jaxcalo.geometry import Detector
 
-Attribute = str | int | float | bool
+INCIDENT = "incident_energies"
+SHOWERS = "showers"
 
-_INCIDENT = "incident_energies"
-_SHOWERS = "showers"
-
-# Measured on Geant4 showers of 6480 voxels: level 4 packs 7 % smaller and writes 30 % slower than
-# level 2; the shuffle filter makes mostly empty showers 15 to 40 % larger and slower, so it is off.
-_GZIP_LEVEL = 2
-_CHUNK_BYTES = 2**20
 _PIECE_BYTES = 2**26
 
 
@@ -51,17 +49,22 @@ class ShowerFile:
         n_voxels: number of voxels of each.
         chunk_rows: showers that are packed together; reading in multiples of it is fastest.
         attributes: the file's attributes as plain Python values.
+        conditions: the further data sets asked for, in that order.
     """
 
-    def __init__(self, path: Path, file: h5py.File):
+    def __init__(self, path: Path, file: h5py.File, conditions: tuple[str, ...] = ()):
         self.path = path
         self._file = file
-        self._incident = numeric_dataset(path, file, _INCIDENT)
-        self._showers = numeric_dataset(path, file, _SHOWERS)
+        self._incident = numeric_dataset(path, file, INCIDENT)
+        self._showers = numeric_dataset(path, file, SHOWERS)
         check_shapes(path, self._incident.shape, self._showers.shape)
         self.n_showers, self.n_voxels = self._showers.shape
         self.chunk_rows = self._showers.chunks[0] if self._showers.chunks else 1
         self.attributes = {name: _plain(value) for name, value in file.attrs.items()}
+        self._conditions = condition_datasets(
+            path, file, conditions, (INCIDENT, SHOWERS), self.n_showers
+        )
+        self.conditions = tuple(self._conditions)
 
     def __enter__(self) -> "ShowerFile":
         return self
@@ -73,6 +76,15 @@ class ShowerFile:
         """Close the file."""
         self._file.close()
 
+    @property
+    def n_condition_columns(self) -> int:
+        """Columns of `Showers.conditions`."""
+        return sum(spec.n_columns for spec in self.conditions)
+
+    def further_datasets(self) -> tuple[ConditionSpec, ...]:
+        """Return what the file has that could be asked for as conditions."""
+        return further_datasets(self._file, (INCIDENT, SHOWERS), self.n_showers)
+
     def read(self, start: int, stop: int) -> Showers:
         """Read the showers start, ..., stop - 1 and check them.
 
@@ -80,19 +92,42 @@ class ShowerFile:
             InputError: the range is not inside the file, the file is damaged, or a shower holds
                 NaN, infinity, a negative voxel energy or an incident energy that is not positive.
         """
-        if not 0 <= start <= stop <= self.n_showers:
-            raise InputError(
-                f"{self.path}: showers {start} to {stop} are not there, the file has"
-                f" {self.n_showers}; ask for rows inside it"
-            )
+        self._check_rows(start, stop)
         try:
             incident = self._incident[start:stop].astype(np.float32).reshape(-1)
             voxels = self._showers[start:stop].astype(np.float32, copy=False)
         except HDF5_ERRORS as error:
             raise damaged(self.path, error) from error
-        showers = Showers(incident, voxels)
+        showers = Showers(incident, voxels, self.read_conditions(start, stop))
         check_showers(showers, str(self.path), start)
         return showers
+
+    def read_conditions(self, start: int, stop: int) -> np.ndarray | None:
+        """Read the further conditions of the showers start, ..., stop - 1, and no voxels.
+
+        Returns:
+            (stop - start, n_condition_columns) float32, or None if none were asked for.
+
+        Raises:
+            InputError: as `read`; a value is not finite, or a class not a whole number below 2^24.
+        """
+        self._check_rows(start, stop)
+        if not self._conditions:
+            return None
+        try:
+            parts = [dataset[start:stop] for dataset in self._conditions.values()]
+        except HDF5_ERRORS as error:
+            raise damaged(self.path, error) from error
+        pairs = zip(self.conditions, parts, strict=True)
+        columns = [checked_condition(*pair, str(self.path), start) for pair in pairs]
+        return np.concatenate(columns, axis=1)
+
+    def _check_rows(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self.n_showers:
+            raise InputError(
+                f"{self.path}: showers {start} to {stop} are not there, the file has"
+                f" {self.n_showers}; ask for rows inside it"
+            )
 
     def empty(self, n: int) -> Showers:
         """Return uninitialised room for n showers.
@@ -101,7 +136,12 @@ class ShowerFile:
             InputError: they do not fit into memory.
         """
         try:
-            return Showers(np.empty(n, np.float32), np.empty((n, self.n_voxels), np.float32))
+            conditions = np.empty((n, self.n_condition_columns), np.float32)
+            return Showers(
+                np.empty(n, np.float32),
+                np.empty((n, self.n_voxels), np.float32),
+                conditions if self.conditions else None,
+            )
         except (MemoryError, ValueError) as error:
             raise InputError(
                 f"{self.path}: {n} showers of {self.n_voxels} voxels do not fit into memory;"
@@ -121,6 +161,8 @@ class ShowerFile:
             read = self.read(start + first, start + last)
             showers.incident_energy_mev[first:last] = read.incident_energy_mev
             showers.voxel_energy_mev[first:last] = read.voxel_energy_mev
+            if showers.conditions is not None:
+                showers.conditions[first:last] = read.conditions
 
     def chunks(self, size: int) -> Iterator[Showers]:
         """Read the whole file in order, at most `size` showers at a time."""
@@ -128,12 +170,15 @@ class ShowerFile:
             yield self.read(start, min(start + size, self.n_showers))
 
 
-def open_showers(path: str | os.PathLike, detector: Detector | None = None) -> ShowerFile:
+def open_showers(
+    path: str | os.PathLike, detector: Detector | None = None, conditions: tuple[str, ...] = ()
+) -> ShowerFile:
     """Open a shower file and check its layout; the showers are checked as they are read.
 
     Args:
         path: the HDF5 file.
         detector: the readout that the showers must have; None accepts any number of voxels.
+        conditions: further data sets to read, of shape (n,) or (n, k).
 
     Raises:
         InputError: no such file, not a whole HDF5 file, a data set is missing, empty, not numeric
@@ -142,7 +187,7 @@ def open_showers(path: str | os.PathLike, detector: Detector | None = None) -> S
     path = Path(path)
     file = open_hdf5(path)
     try:
-        showers = ShowerFile(path, file)
+        showers = ShowerFile(path, file, conditions)
         if detector is not None:
             check_voxel_count(path, showers.n_voxels, detector)
     except InputError:
@@ -154,128 +199,18 @@ def open_showers(path: str | os.PathLike, detector: Detector | None = None) -> S
     return showers
 
 
-def read_showers(path: str | os.PathLike, detector: Detector | None = None) -> Showers:
+def read_showers(
+    path: str | os.PathLike, detector: Detector | None = None, conditions: tuple[str, ...] = ()
+) -> Showers:
     """Read a whole shower file into memory.
 
     Raises:
         InputError: as `open_showers` and `ShowerFile.read`, or the file does not fit into memory.
     """
-    with open_showers(path, detector) as file:
+    with open_showers(path, detector, conditions) as file:
         showers = file.empty(file.n_showers)
         file.read_into(0, showers)
         return showers
-
-
-class ShowerWriter:
-    """Write a shower file piece by piece: `with ShowerWriter(path, n_voxels) as writer`.
-
-    The file appears complete or not at all: it is written beside its place under another name and
-    renamed when the `with` block ends well; otherwise it is removed and an older file stays.
-
-    Args:
-        path: the file to make; an existing one is replaced at the end.
-        n_voxels: number of voxels of every shower.
-        attributes: facts to store with the file, such as {"particle": "electron"}.
-
-    Raises:
-        InputError: the folder does not exist or cannot be written to, the disk is full, no shower
-            was written, or a shower is not one that `open_showers` would accept.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        n_voxels: int,
-        attributes: Mapping[str, Attribute] | None = None,
-    ):
-        self.path = Path(path)
-        self.n_voxels = n_voxels
-        self.n_showers = 0
-        self._attributes = dict(attributes or {})
-        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
-
-    def __enter__(self) -> "ShowerWriter":
-        if self.path.is_dir():
-            raise InputError(f"cannot write {self.path}: it is a folder; name a file")
-        try:
-            self._sink = DiskSink(self._temporary)
-        except OSError as error:
-            raise self._failure(error) from error
-        self._file = h5py.File(self._sink, "w")
-        try:
-            self._create_datasets()
-            self._file.attrs.update(self._attributes)
-        except BaseException:
-            self._discard()
-            raise
-        return self
-
-    def _create_datasets(self) -> None:
-        """Make the two empty data sets."""
-        rows = min(256, max(1, _CHUNK_BYTES // (4 * self.n_voxels)))
-        self._incident = self._file.create_dataset(
-            _INCIDENT, (0, 1), np.float32, maxshape=(None, 1), chunks=(1024, 1)
-        )
-        self._showers = self._file.create_dataset(
-            _SHOWERS,
-            (0, self.n_voxels),
-            np.float32,
-            maxshape=(None, self.n_voxels),
-            chunks=(rows, self.n_voxels),
-            compression="gzip",
-            compression_opts=_GZIP_LEVEL,
-        )
-
-    def append(self, showers: Showers) -> None:
-        """Check some showers and write them."""
-        n = len(showers.incident_energy_mev)
-        if showers.voxel_energy_mev.shape != (n, self.n_voxels):
-            raise InputError(
-                f"cannot write {self.path}: expected {n} showers of {self.n_voxels} voxels, found"
-                f" an array of shape {showers.voxel_energy_mev.shape}"
-            )
-        showers = Showers(*(np.asarray(part, np.float32) for part in showers))
-        check_showers(showers, f"cannot write {self.path}", self.n_showers)
-        rows = slice(self.n_showers, self.n_showers + n)
-        self._incident.resize(rows.stop, axis=0)
-        self._showers.resize(rows.stop, axis=0)
-        self._incident[rows] = showers.incident_energy_mev[:, None]
-        self._showers[rows] = showers.voxel_energy_mev
-        try:
-            self._sink.check()
-        except OSError as error:
-            raise self._failure(error) from error
-        self.n_showers += n
-
-    def __exit__(self, kind, value, traceback) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        except OSError as error:
-            raise self._failure(error) from error
-        finally:
-            self._discard()
-
-    def _finish(self) -> None:
-        """Bring the data to the disk, then the file to its place."""
-        if self.n_showers == 0:
-            raise InputError(f"cannot write {self.path}: there are no showers; append at least one")
-        self._file.close()
-        self._sink.sync()
-        os.replace(self._temporary, self.path)
-
-    def _discard(self) -> None:
-        """Close both files and remove what was not renamed."""
-        self._file.close()
-        self._sink.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _failure(self, error: Exception) -> InputError:
-        """Return the one-line error for a failed write."""
-        return InputError(
-            f"cannot write {self.path}: {one_line(error)};"
-            " check the folder, its rights and its free space"
-        )
 
 
 def _plain(value: object) -> object:

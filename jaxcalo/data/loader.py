@@ -16,6 +16,7 @@ from os import PathLike
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from jaxcalo.data.calochallenge import ShowerFile, open_showers
@@ -142,6 +143,7 @@ def open_loader(
     batch_size: int,
     *,
     detector: Detector | None = None,
+    conditions: tuple[str, ...] = (),
     start: int = 0,
     stop: int | None = None,
     process_index: int = 0,
@@ -156,6 +158,7 @@ def open_loader(
         path: the shower file.
         batch_size: showers in a batch, over all processes.
         detector: the readout that the file must have; None accepts any.
+        conditions: further data sets that the batches have.
         start: first row to use.
         stop: row after the last to use; None uses all. Two ranges split training and validation.
         process_index: which slice of every batch to return.
@@ -167,7 +170,7 @@ def open_loader(
         InputError: the file is bad (see `open_showers`), the rows are not in it, the batch is
             larger than the data, or the limit is too small for three windows.
     """
-    file = open_showers(path, detector)
+    file = open_showers(path, detector, conditions)
     try:
         stop = file.n_showers if stop is None else stop
         if not 0 <= start < stop <= file.n_showers:
@@ -176,7 +179,7 @@ def open_loader(
                 " choose 0 <= start < stop"
             )
         n_rows = stop - start
-        row_bytes = 4 * (file.n_voxels + 1)
+        row_bytes = 4 * (file.n_voxels + 1 + file.n_condition_columns)
         orders = _orders(key, n_rows, *_block_plan(file, window_bytes // row_bytes))
         limit = available_memory_bytes() // 2 if memory_limit_bytes is None else memory_limit_bytes
         if n_rows * row_bytes <= limit:
@@ -243,8 +246,8 @@ def _block_plan(file: ShowerFile, window_rows: int) -> tuple[int, int]:
     return block_rows, window_rows // block_rows
 
 
-def _gather(showers: Showers, rows: np.ndarray) -> Showers:
-    return Showers(*(part[rows] for part in showers))
+def _gather(showers: Showers, rows: np.ndarray | slice) -> Showers:
+    return jax.tree.map(lambda column: column[rows], showers)
 
 
 class _MemoryRows:
@@ -286,7 +289,7 @@ class _StreamedRows:
             begin = max(start, order.window_stops[index - 1] if index else 0)
             rows = order.rows[begin : min(stop, order.window_stops[index])]
             parts.append(_gather(window.showers, np.searchsorted(window.rows, rows)))
-        return Showers(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -311,6 +314,6 @@ class _StreamedRows:
         showers = self._file.empty(len(rows))
         edges = [0, *(np.flatnonzero(np.diff(rows) > 1) + 1), len(rows)]
         for first, stop in pairwise(edges):
-            part = Showers(*(column[first:stop] for column in showers))
+            part = _gather(showers, slice(first, stop))
             self._file.read_into(self._first_row + int(rows[first]), part)
         return _Window(rows, showers)

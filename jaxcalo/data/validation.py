@@ -57,15 +57,15 @@ def open_hdf5(path: Path) -> h5py.File:
         raise damaged(path, error) from error
 
 
-def numeric_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+_LAYOUT = "rename or convert to 'incident_energies' (n, 1) and 'showers' (n, voxels)"
+
+
+def numeric_dataset(path: Path, file: h5py.File, name: str, advice: str = _LAYOUT) -> h5py.Dataset:
     """Return a data set that must be there and hold real numbers."""
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         names = ", ".join(file) or "nothing"
-        raise InputError(
-            f"{path} lacks the data set {name!r}, found {names};"
-            " rename or convert to 'incident_energies' (n, 1) and 'showers' (n, voxels)"
-        )
+        raise InputError(f"{path} lacks the data set {name!r}, found {names}; {advice}")
     if found.dtype.kind not in "fiu":
         raise InputError(f"{path}: {name!r} must hold numbers, found the type {found.dtype}")
     return found
@@ -111,7 +111,7 @@ def check_showers(showers: Showers, where: str, first_row: int = 0) -> None:
         where: beginning of the message, e.g. the file's name.
         first_row: number of the first shower in the file.
     """
-    incident, voxels = showers
+    incident, voxels = showers.incident_energy_mev, showers.voxel_energy_mev
     # minimum and maximum hand NaN on, and no comparison with NaN holds
     if incident.size and not (incident.min() > 0 and incident.max() < np.inf):
         row = int(np.argmin((incident > 0) & (incident < np.inf)))

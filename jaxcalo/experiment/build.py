@@ -1,12 +1,16 @@
 """From configuration to functions: the network, the encoding of showers, the generative model."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from jaxcalo.data import Showers
-from jaxcalo.experiment.config import Experiment
+from jaxcalo.errors import InputError
+from jaxcalo.experiment.config import EnergyStage, Experiment
 from jaxcalo.families import (
     Encode,
     GenerativeModel,
@@ -14,11 +18,38 @@ from jaxcalo.families import (
     ProgressiveDistillation,
     consistency,
     diffusion,
+    evaluate_diffusion,
+    evaluate_two_stage,
+    frozen,
     progressive,
+    shape_condition,
+    split_encode,
+    two_stage,
 )
+from jaxcalo.families.two_stage import ENERGIES, SHAPES, LayerCondition
 from jaxcalo.geometry import Detector
-from jaxcalo.preprocess import Constants, Preprocessor, augment, prepare
-from jaxcalo.typing import Cond, Event, Key, Params, Scalar
+from jaxcalo.preprocess import Condition, Constants, Preprocessor, augment, prepare
+from jaxcalo.typing import Cond, Event, Key, Params
+
+
+class Built(NamedTuple):
+    """What an experiment trains.
+
+    Attributes:
+        model: The generative model of standardised events.
+        evaluate: (key, averaged parameters, showers) -> held-out numbers; None for students.
+        net: The network of `experiment.net`: it denoises events, or with an energy stage shapes.
+        net_params: Its part of the model's parameters.
+        net_condition: (key, model's parameters, condition) -> what it is conditioned on.
+        n_components: How many numbers it denoises.
+    """
+
+    model: GenerativeModel
+    evaluate: Callable[[Key, Params, Any], dict[str, Array]] | None
+    net: Net
+    net_params: Callable[[Params], Params]
+    net_condition: Callable[[Key, Params, Cond], Cond]
+    n_components: int
 
 
 def build(
@@ -26,7 +57,8 @@ def build(
     detector: Detector,
     constants: Constants,
     teacher: Params | None = None,
-) -> tuple[Net, Encode, GenerativeModel]:
+    conditions: tuple[Condition, ...] = (),
+) -> Built:
     """Build what an experiment trains.
 
     Args:
@@ -34,19 +66,94 @@ def build(
         detector: the geometry of the showers.
         constants: the fitted preprocessing.
         teacher: the parameters that a student starts from and learns from, if it is to be trained.
-
-    Returns:
-        The network on flat events, the encoding of a shower (Showers of one, no batch axis), and
-        the generative model of standardised events.
+        conditions: the fitted further conditions of the showers.
 
     Raises:
-        InputError: the network does not fit the geometry.
+        InputError: the network does not fit the geometry, or the preprocessing not the stages.
     """
-    recipe = experiment.preprocess
-    preprocessor = prepare(recipe, detector, constants)
-    net = experiment.net.build(
-        detector, recipe.n_layer_energies(detector), experiment.diffusion.learned_variance
+    recipe, size = experiment.preprocess, len(constants.mean)
+    preprocessor = prepare(recipe, detector, constants, conditions)
+    encode = _encoder(experiment, detector, preprocessor)
+    n_head = recipe.n_layer_energies(detector)
+    has_variance = experiment.diffusion.learned_variance
+    if experiment.energies is not None:
+        if preprocessor.layer_condition is None:
+            raise InputError(
+                "an energy stage: expected preprocessing that keeps layer energies apart "
+                f"(LayerShapes), found {type(recipe).__name__}; change the recipe's preprocess or "
+                "leave energies out"
+            )
+        net = experiment.net.build(detector, 0, has_variance, n_head)
+        return _two_stages(
+            experiment,
+            experiment.energies,
+            net,
+            encode,
+            preprocessor.layer_condition,
+            n_head,
+            size,
+            teacher,
+        )
+    net = experiment.net.build(detector, n_head, has_variance)
+    model = _family(experiment, net, encode, size, teacher)
+    evaluate = evaluate_diffusion(net, experiment.diffusion, encode=encode)
+    return Built(
+        model,
+        evaluate if experiment.few_steps is None else None,
+        net,
+        lambda params: params,
+        lambda _key, _params, cond: cond,
+        size,
     )
+
+
+def _two_stages(
+    experiment: Experiment,
+    stage: EnergyStage,
+    net: Net,
+    encode: Encode,
+    layer_condition: LayerCondition,
+    n_head: int,
+    size: int,
+    teacher: Params | None,
+) -> Built:
+    encode_head, encode_shape = split_encode(encode, n_head, layer_condition)
+    energy_net = stage.build(n_head)
+    energies = diffusion(
+        energy_net,
+        stage.diffusion,
+        stage.sampling,
+        stage.optimizer.build(experiment.training.n_steps),
+        encode=encode_head,
+        n_components=n_head,
+        ema_decay=stage.optimizer.ema_decay,
+    )
+    if teacher is not None:
+        energies, teacher = frozen(energies, teacher[ENERGIES]), teacher[SHAPES]
+    shapes = _family(experiment, net, encode_shape, size - n_head, teacher)
+    evaluate = evaluate_two_stage(
+        evaluate_diffusion(energy_net, stage.diffusion, encode=encode_head),
+        evaluate_diffusion(net, experiment.diffusion, encode=encode_shape),
+        n_head,
+        size,
+    )
+
+    def net_condition(key: Key, params: Params, cond: Cond) -> Cond:
+        head = energies.sample(key, params[ENERGIES], cond)
+        return shape_condition(layer_condition, head, cond)
+
+    return Built(
+        two_stage(energies, shapes, n_head=n_head, layer_condition=layer_condition),
+        evaluate if experiment.few_steps is None else None,
+        net,
+        lambda params: params[SHAPES],
+        net_condition,
+        size - n_head,
+    )
+
+
+def _encoder(experiment: Experiment, detector: Detector, preprocessor: Preprocessor) -> Encode:
+    """(key, Showers of one, no batch axis) -> (event, condition)."""
     permute = augment(detector) if experiment.data.augment else None
 
     def encode(key: Key, shower: Showers) -> tuple[Event, Cond]:
@@ -55,9 +162,17 @@ def build(
         if permute is not None:
             voxels = permute(jax.random.uniform(key), voxels)
         event = preprocessor.transform.forward(voxels, energy)
-        return event, preprocessor.condition(energy)
+        return event, preprocessor.condition(raw_condition(shower))
 
-    return net, encode, _family(experiment, net, encode, len(constants.mean), teacher)
+    return encode
+
+
+def raw_condition(showers: Showers) -> Array:
+    """[E_inc in MeV, further conditions] of one shower or of many, (..., 1 + k)."""
+    energy = jnp.asarray(showers.incident_energy_mev)[..., None]
+    if showers.conditions is None:
+        return energy
+    return jnp.concatenate([energy, jnp.asarray(showers.conditions)], axis=-1)
 
 
 def _family(
@@ -96,11 +211,10 @@ def _family(
 
 
 def in_mev(model: GenerativeModel, preprocessor: Preprocessor) -> GenerativeModel:
-    """Wrap a model of standardised events: sample(key, params, [E_inc]) -> voxels, all in MeV."""
+    """Wrap a model of standardised events: sample(key, params, raw condition) -> voxels in MeV."""
 
-    def sample(key: Key, params: Params, incident_energy_mev: Cond) -> Event:
-        energy: Scalar = incident_energy_mev[0]
-        event = model.sample(key, params, preprocessor.condition(energy))
-        return preprocessor.transform.inverse(event, energy)
+    def sample(key: Key, params: Params, raw: Cond) -> Event:
+        event = model.sample(key, params, preprocessor.condition(raw))
+        return preprocessor.transform.inverse(event, raw[0])
 
     return model._replace(sample=sample)

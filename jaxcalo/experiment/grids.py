@@ -6,15 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
+from jax import Array
 
 from jaxcalo.diffusion.time_grids import Searched
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build
 from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.experiment.sampling import typical_conditions
 from jaxcalo.families import GridConfig, GridSearch, SamplerConfig, search_grid
 from jaxcalo.families.process import plain_denoiser, with_flag
 from jaxcalo.preprocess import prepare
+from jaxcalo.typing import Cond, Key
 
 _FILE = "grids.json"
 
@@ -31,6 +34,8 @@ def search_run(
     observe: Callable[[int, float], None] = lambda _done, _error: None,
 ) -> GridSearch:
     """Search a grid for a trained model, on showers log-uniform over its trained energies.
+
+    Further conditions are drawn like those it was trained with.
 
     Args:
         trained: The model.
@@ -51,20 +56,25 @@ def search_run(
             "grid search: expected a run of plain denoising, found a student, whose steps are "
             "its own; search its teacher's grid"
         )
-    net, _, _ = build(experiment, trained.detector, trained.constants)
-    condition = prepare(experiment.preprocess, trained.detector, trained.constants).condition
-    energy_key, noise_key = jax.random.split(jax.random.key(seed))
-    low, high = np.log(trained.energy_range_mev)
-    energy = np.exp(low + (high - low) * jax.random.uniform(energy_key, (n_showers,)))
+    fitted = trained.detector, trained.constants
+    built = build(experiment, *fitted, conditions=trained.conditions)
+    condition = prepare(experiment.preprocess, *fitted, trained.conditions).condition
+    raw = typical_conditions(trained, n_showers, seed)
+    head_key, noise_key = jax.random.split(jax.random.key(seed))
     process = experiment.diffusion
+
+    def given(key: Key, row: Array) -> Cond:
+        cond = built.net_condition(key, trained.params, condition(row))
+        return with_flag(process, cond)
+
     return search_grid(
         noise_key,
         process.schedule,
-        plain_denoiser(net, trained.params, process),
+        plain_denoiser(built.net, built.net_params(trained.params), process),
         sampler,
         n_steps,
-        jax.vmap(lambda e: with_flag(process, condition(e)))(energy),
-        len(trained.constants.mean),
+        jax.vmap(given)(jax.random.split(head_key, n_showers), jnp.asarray(raw)),
+        built.n_components,
         start=start,
         n_iterations=n_iterations,
         observe=observe,

@@ -5,44 +5,50 @@ import numpy as np
 
 from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
-from jaxcalo.experiment.build import build
+from jaxcalo.experiment.build import build, raw_condition
 from jaxcalo.experiment.run import TrainedModel
-from jaxcalo.preprocess import prepare
+from jaxcalo.preprocess import check_conditions, prepare
 
 _TOGETHER = 32  # chosen, as in families/diffusion.py
 
 
 def log_likelihoods(trained: TrainedModel, showers: Showers, seed: int = 0) -> np.ndarray:
-    """Estimate log p of each shower, without bias, as a standardised event given its energy.
+    """Estimate log p of each shower, without bias, as a standardised event given its conditions.
 
     Args:
         trained: The model.
-        showers: Which, in MeV.
+        showers: Which, in MeV, with the further conditions of the run.
         seed: Of the random directions of the divergence.
 
     Returns:
         (n,) nats of the whole event.
 
     Raises:
-        InputError: A student, which has no density.
+        InputError: A student, which has no density, or conditions that the model does not know.
     """
-    _, _, model = build(trained.experiment, trained.detector, trained.constants)
+    check_conditions(trained.conditions, showers.conditions, "likelihood")
+    model = build(
+        trained.experiment, trained.detector, trained.constants, conditions=trained.conditions
+    ).model
     log_prob = model.log_prob
     if log_prob is None:
         raise InputError(
             "likelihood: expected a run of plain denoising, found a student, which has no density; "
             "take its teacher"
         )
-    preprocessor = prepare(trained.experiment.preprocess, trained.detector, trained.constants)
+    preprocessor = prepare(
+        trained.experiment.preprocess, trained.detector, trained.constants, trained.conditions
+    )
 
     def of_shower(row):
-        key, energy, voxels = row
-        event = preprocessor.transform.forward(voxels, energy)
-        return log_prob(key, trained.params, event, preprocessor.condition(energy))
+        key, shower = row
+        event = preprocessor.transform.forward(shower.voxel_energy_mev, shower.incident_energy_mev)
+        cond = preprocessor.condition(raw_condition(shower))
+        return log_prob(key, trained.params, event, cond)
 
     @jax.jit
     def of_showers(keys, showers):
-        return jax.lax.map(of_shower, (keys, *showers), batch_size=_TOGETHER)
+        return jax.lax.map(of_shower, (keys, showers), batch_size=_TOGETHER)
 
     keys = jax.random.split(jax.random.key(seed), len(showers.incident_energy_mev))
     return np.asarray(of_showers(keys, showers))

@@ -16,8 +16,9 @@ import numpy as np
 from jaxcalo.data import ShowerFile
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.config import Experiment
-from jaxcalo.experiment.record import differences, to_record
+from jaxcalo.experiment.record import differences, from_record, to_record
 from jaxcalo.geometry import Detector
+from jaxcalo.preprocess import Condition, check_conditions, fit_condition
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -33,7 +34,9 @@ def manifest_of(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
     manifest = read_manifest(folder)
     if manifest is None:
         return None
-    changed = differences(manifest["experiment"], json.loads(json.dumps(to_record(experiment))))
+    # A field that an older version did not have is at its default.
+    old = to_record(from_record(manifest["experiment"]))
+    changed = differences(old, to_record(experiment))
     if changed:
         raise InputError(
             f"{folder}: expected the configuration this run was started with, found other values "
@@ -44,14 +47,25 @@ def manifest_of(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
 
 
 def new_manifest(
-    experiment: Experiment, detector: Detector, file: ShowerFile, n_train: int
+    experiment: Experiment,
+    detector: Detector,
+    file: ShowerFile,
+    n_train: int,
+    conditions: tuple[Condition, ...] | None = None,
 ) -> dict[str, Any]:
     """Look through the showers that will be trained on, and write down what a run starts from.
 
     A detector without a threshold gets the smallest energy of the file.
 
+    Args:
+        experiment: What will be trained.
+        detector: The geometry of the showers.
+        file: The showers.
+        n_train: How many of them, from the first on, are trained on.
+        conditions: The further conditions as a teacher has them; None fits them.
+
     Raises:
-        InputError: No shower has energy.
+        InputError: No shower has energy, or the further conditions are unusable.
     """
     energies, smallest = [], np.inf
     for start in range(0, n_train, FIT_CHUNK):
@@ -64,6 +78,9 @@ def new_manifest(
             f"{file.path}: expected showers with energy in some voxel, found only empty ones"
         )
     energy = np.concatenate(energies)
+    if conditions is None:
+        conditions = _fitted(file, n_train)
+    check_conditions(conditions, file.read_conditions(0, file.n_showers), str(file.path))
     if detector.threshold_mev == 0.0:
         detector = dataclasses.replace(detector, threshold_mev=smallest)
     packages = ("jaxcalo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -71,6 +88,7 @@ def new_manifest(
         "format": _FORMAT,
         "experiment": to_record(experiment),
         "detector": to_record(detector),
+        "conditions": to_record(conditions),
         "data": {
             "path": str(file.path),
             "sha256": sha256(file.path),
@@ -84,6 +102,18 @@ def new_manifest(
         "devices": [str(device.device_kind) for device in jax.devices()],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _fitted(file: ShowerFile, n_train: int) -> tuple[Condition, ...]:
+    raw = file.read_conditions(0, n_train)
+    if raw is None:
+        return ()
+    stops = np.cumsum([spec.n_columns for spec in file.conditions])
+    columns = np.split(raw, stops[:-1], axis=1)
+    return tuple(
+        fit_condition(spec.name, part, spec.is_whole)
+        for spec, part in zip(file.conditions, columns, strict=True)
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from jaxcalo.metrics import (
     high_level_features,
 )
 from jaxcalo.plots import ParetoFloor, ParetoPoint
+from jaxcalo.preprocess import check_conditions
 from jaxcalo.training import data_mesh
 
 _TIMED_CHUNKS = 3
@@ -57,6 +58,7 @@ def measure(
     n_showers: int,
     seed: int,
     batch_size: int,
+    conditions: np.ndarray | None = None,
     mesh: Mesh | None = None,
 ) -> ParetoPoint:
     """Generate showers in one way, judge them and take the time.
@@ -72,6 +74,7 @@ def measure(
         n_showers: How many, at the reference's energies, repeated or cut.
         seed: Of the sample.
         batch_size: Showers per call of the compiled program.
+        conditions: Further conditions of the reference's showers, (n, k), if the run has any.
         mesh: Devices; default all.
 
     Raises:
@@ -79,20 +82,23 @@ def measure(
     """
     if n_showers < 1:
         raise InputError(f"-n: expected at least 1 shower, found {n_showers}")
-    energy = np.resize(reference.sample.incident_energy_mev, n_showers).astype(np.float32)
+    check_conditions(trained.conditions, conditions, reference.sample.source)
+    known = reference.sample.incident_energy_mev[:, None].astype(np.float32)
+    raw = known if conditions is None else np.append(known, conditions, axis=1)
+    raw = np.resize(raw, (n_showers, raw.shape[1]))
     model = with_sampling(trained, sampling).model
     key, mesh = jax.random.key(seed), mesh or data_mesh()
-    chunk = whole_chunk(batch_size, model, key, trained.params, energy[:1], mesh)
+    chunk = whole_chunk(batch_size, model, key, trained.params, raw[0], mesh)
     # Whole batches beyond the sample, if it is too small to take the time of it.
     n_timed = max(-(-n_showers // chunk), 1 + _TIMED_CHUNKS) * chunk
-    energies = np.resize(energy, n_timed)[:, None]
-    chunks = generate_chunks(key, model, trained.params, energies, chunk=chunk, mesh=mesh)
+    timed = np.resize(raw, (n_timed, raw.shape[1]))
+    chunks = generate_chunks(key, model, trained.params, timed, chunk=chunk, mesh=mesh)
     made, stamps = [], []
     for events in chunks:
         made.append(events)
         stamps.append(time.perf_counter())
     ms = 1e3 * float(np.median(np.diff(stamps))) / chunk
-    showers = Showers(energy, np.concatenate(made)[:n_showers])
+    showers = Showers(raw[:, 0], np.concatenate(made)[:n_showers])
     generated = condense([showers], trained.detector, reference.sample.threshold_mev, names[1])
     evaluation = evaluate(reference.sample, generated, trained.detector)
     return ParetoPoint(

@@ -14,6 +14,7 @@ _TYPES = {
     for cls in (
         config.Data,
         config.DiTNet,
+        config.EnergyStage,
         config.Experiment,
         config.Teacher,
         config.UNetNet,
@@ -54,6 +55,8 @@ _TYPES = {
         geometry.CartesianLayer,
         geometry.Detector,
         geometry.PolarLayer,
+        preprocess.Classes,
+        preprocess.Continuous,
         preprocess.IncidentFractions,
         preprocess.LayerShapes,
         time_grids.Karras,

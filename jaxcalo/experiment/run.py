@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +37,15 @@ from jaxcalo.families import (
     GenerativeModel,
     ProgressiveDistillation,
     Sampling,
-    evaluate_diffusion,
 )
 from jaxcalo.geometry import Detector, load_geometry
-from jaxcalo.preprocess import Constants, fit, prepare
+from jaxcalo.preprocess import (
+    Condition,
+    Constants,
+    fit,
+    n_condition_columns,
+    prepare,
+)
 from jaxcalo.training import Batch, Checkpoints, data_mesh
 from jaxcalo.training import fit as fit_model
 from jaxcalo.typing import Params
@@ -49,7 +54,9 @@ _VALIDATION_SHOWERS = 256
 
 
 class TrainedModel(NamedTuple):
-    """What `load_run` gives: sample(key, params, [E_inc in MeV]) -> voxels in MeV.
+    """What `load_run` gives: sample(key, params, raw condition) -> voxels in MeV.
+
+    A raw condition is [E_inc in MeV, further conditions as in the file].
 
     Attributes:
         model: The physical model: conditions and events are in MeV.
@@ -59,6 +66,7 @@ class TrainedModel(NamedTuple):
         experiment: Its configuration.
         step: Steps trained.
         energy_range_mev: Smallest and largest incident energy it was trained on.
+        conditions: What it is conditioned on beside the energy, fitted.
     """
 
     model: GenerativeModel
@@ -68,6 +76,7 @@ class TrainedModel(NamedTuple):
     experiment: Experiment
     step: int
     energy_range_mev: tuple[float, float]
+    conditions: tuple[Condition, ...] = ()
 
 
 def resolve_data(path: str) -> Path:
@@ -100,11 +109,12 @@ def train(
         detector = load_geometry(experiment.data.geometry, experiment.data.particle)
     else:
         detector = teacher.detector
-    with open_showers(path, detector) as file:
+    with open_showers(path, detector, experiment.data.conditions) as file:
         n_train = _n_train(experiment, file)
         manifest = manifest_of(experiment, folder)
         if manifest is None:
-            manifest = new_manifest(experiment, detector, file, n_train)
+            known = None if teacher is None else teacher.conditions
+            manifest = new_manifest(experiment, detector, file, n_train, known)
             write_manifest(folder, manifest)
         elif manifest["data"]["sha256"] != sha256(path):
             raise InputError(
@@ -112,7 +122,7 @@ def train(
                 f"(SHA-256 {manifest['data']['sha256'][:12]}...), "
                 f"found another content in {path}; use that file or another --out"
             )
-        detector = from_record(manifest["detector"])
+        detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
         if teacher is None:
             constants = _constants(experiment, detector, folder, file, n_train)
         else:
@@ -120,29 +130,28 @@ def train(
         held_out = file.read(n_train, min(file.n_showers, n_train + _VALIDATION_SHOWERS))
     key = jax.random.key(experiment.seed)
     loader_key, fit_key = jax.random.split(key)
-    net, encode, model = build(
-        experiment, detector, constants, None if teacher is None else jax.device_get(teacher.params)
-    )
-    evaluate = evaluate_diffusion(net, experiment.diffusion, encode=encode)
-    is_judged = len(held_out[0]) > 0 and experiment.few_steps is None
+    start = None if teacher is None else jax.device_get(teacher.params)
+    built = build(experiment, detector, constants, start, conditions)
+    evaluate = built.evaluate if len(held_out[0]) > 0 else None
     with open_loader(
         loader_key,
         path,
         experiment.data.batch_size,
         detector=detector,
+        conditions=experiment.data.conditions,
         stop=n_train,
         process_index=jax.process_index(),
         n_processes=jax.process_count(),
     ) as loader:
         fit_model(
             fit_key,
-            model.algorithm,
+            built.model.algorithm,
             _Batches(loader),
             experiment.training,
             run=folder,
             mesh=mesh,
             constants=constants._asdict(),
-            evaluate=(lambda key, params: evaluate(key, params, held_out)) if is_judged else None,
+            evaluate=evaluate and (lambda key, params: evaluate(key, params, held_out)),
             observe=observe,
         )
 
@@ -164,7 +173,7 @@ def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
             "make one with jaxcalo train"
         )
     experiment = from_record(manifest["experiment"])
-    detector = from_record(manifest["detector"])
+    detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
     if not (folder / "checkpoints").is_dir():
         raise InputError(
             f"{folder}: expected a checkpoint, found none; train the run first (jaxcalo train)"
@@ -174,13 +183,15 @@ def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
         constants = Constants(
             **checkpoints.restore_constants(_no_constants(experiment, detector)._asdict())
         )
-        _, _, model = build(experiment, detector, constants)
-        batch = Batch(jnp.zeros(1, jnp.int32), _one_shower(detector))
+        model = build(experiment, detector, constants, conditions=conditions).model
+        batch = Batch(jnp.zeros(1, jnp.int32), _one_shower(detector, conditions))
         like = jax.eval_shape(model.algorithm.init, jax.random.key(0), batch).ema
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
-    physical = in_mev(model, prepare(experiment.preprocess, detector, constants))
+    physical = in_mev(model, prepare(experiment.preprocess, detector, constants, conditions))
     low, high = manifest["data"]["energy_range_mev"]
-    return TrainedModel(physical, params, constants, detector, experiment, step or 0, (low, high))
+    return TrainedModel(
+        physical, params, constants, detector, experiment, step or 0, (low, high), conditions
+    )
 
 
 def with_sampling(trained: TrainedModel, sampling: Sampling) -> TrainedModel:
@@ -190,8 +201,9 @@ def with_sampling(trained: TrainedModel, sampling: Sampling) -> TrainedModel:
         InputError: The model cannot be sampled so.
     """
     experiment = dataclasses.replace(trained.experiment, sampling=sampling)
-    _, _, model = build(experiment, trained.detector, trained.constants)
-    preprocessor = prepare(experiment.preprocess, trained.detector, trained.constants)
+    fitted = trained.detector, trained.constants
+    model = build(experiment, *fitted, conditions=trained.conditions).model
+    preprocessor = prepare(experiment.preprocess, *fitted, trained.conditions)
     return trained._replace(model=in_mev(model, preprocessor), experiment=experiment)
 
 
@@ -211,12 +223,18 @@ def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:
             f"{experiment.teacher.step} steps, found it after {trained.step}; "
             "choose another --out to distil it as it is now"
         )
-    for field in ("preprocess", "net", "diffusion"):
+    for field in ("preprocess", "energies", "net", "diffusion"):
         if getattr(experiment, field) != getattr(trained.experiment, field):
             raise InputError(
                 f"--{field}: expected the teacher's for its student, found another; "
                 f"leave the fields of {field} as they are"
             )
+    if experiment.data.conditions != trained.experiment.data.conditions:
+        raise InputError(
+            "--data.conditions: expected the teacher's for its student, "
+            f"{trained.experiment.data.conditions}, found {experiment.data.conditions}; "
+            "leave them as they are"
+        )
     return trained
 
 
@@ -244,7 +262,7 @@ def _constants(
             like = _no_constants(experiment, detector)._asdict()
             return Constants(**checkpoints.restore_constants(like))
     starts = range(0, n_train, FIT_CHUNK)
-    chunks = (file.read(start, min(start + FIT_CHUNK, n_train)) for start in starts)
+    chunks = (file.read(start, min(start + FIT_CHUNK, n_train))[:2] for start in starts)
     return fit(experiment.preprocess, detector, chunks)
 
 
@@ -253,5 +271,12 @@ def _no_constants(experiment: Experiment, detector: Detector) -> Constants:
     return Constants(*(np.zeros(shape, np.float32) for shape in (size, size, (), ())))
 
 
-def _one_shower(detector: Detector) -> Showers:
-    return Showers(np.ones(1, np.float32), np.ones((1, detector.n_voxels), np.float32))
+def _one_shower(detector: Detector, conditions: tuple[Condition, ...]) -> Showers:
+    sizes = detector.n_voxels, n_condition_columns(conditions)
+    voxels, further = (np.ones((1, size), np.float32) for size in sizes)
+    return Showers(np.ones(1, np.float32), voxels, further if conditions else None)
+
+
+def _conditions(manifest: dict[str, Any]) -> tuple[Condition, ...]:
+    """Those of a manifest; older ones have none."""
+    return from_record(manifest.get("conditions", []))

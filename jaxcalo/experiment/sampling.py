@@ -1,7 +1,7 @@
 """Sample a run into a file: conditions by global index, chunk by chunk, atomically."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -10,8 +10,10 @@ from jax.sharding import Mesh
 
 from jaxcalo.data import Showers, ShowerWriter, open_showers
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.build import raw_condition
 from jaxcalo.experiment.run import TrainedModel
 from jaxcalo.families import generate_chunks
+from jaxcalo.preprocess import Classes, Condition, check_conditions, draw_conditions
 from jaxcalo.training import data_mesh
 from jaxcalo.units import GeV
 
@@ -20,13 +22,16 @@ from jaxcalo.units import GeV
 class Request:
     """Which showers to make.
 
-    Exactly one source of energies; default: log-uniform over the trained range.
+    Exactly one source of energies; default: log-uniform over the trained range. Further conditions,
+    if the run has any, come from the file of `energies_from` or are the same for all showers.
 
     Attributes:
         n_showers: How many; None takes as many as `energies_from` has.
         energy_gev: One incident energy.
         energy_range_gev: Log-uniform between two energies.
-        energies_from: The incident energies of a shower file, in order, repeated if it has too few.
+        energies_from: The incident energies and further conditions of a shower file, in order,
+            repeated if it has too few.
+        conditions: The values of each further condition, by the name of its data set.
         seed: Decides every energy and every shower.
         shard: (i, n): the i-th of n parts of the sample, i = 0 ... n - 1.
     """
@@ -35,6 +40,7 @@ class Request:
     energy_gev: float | None = None
     energy_range_gev: tuple[float, float] | None = None
     energies_from: Path | None = None
+    conditions: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     seed: int = 0
     shard: tuple[int, int] = (0, 1)
 
@@ -70,7 +76,7 @@ def sample_to_file(
     """
     if batch_size < 1:
         raise InputError(f"--batch-size: expected at least 1, found {batch_size}")
-    energy, first = incident_energies(request, trained.energy_range_mev)
+    raw, first = requested_conditions(request, trained)
     _, key = jax.random.split(jax.random.key(request.seed))
     attributes = {
         "generator": "jaxcalo",
@@ -85,24 +91,32 @@ def sample_to_file(
         key,
         trained.model,
         trained.params,
-        energy[:, None],
+        raw,
         chunk=batch_size,
         mesh=mesh or data_mesh(),
         first_index=first,
     )
     done = 0
-    with ShowerWriter(path, trained.detector.n_voxels, attributes) as writer:
+    columns = {condition.name: condition.size for condition in trained.conditions}
+    classes = {c.name for c in trained.conditions if isinstance(c, Classes)}
+    with ShowerWriter(path, trained.detector.n_voxels, attributes, columns, classes) as writer:
         for voxels in chunks:
-            writer.append(Showers(energy[done : done + len(voxels)], voxels))
+            part = raw[done : done + len(voxels)]
+            writer.append(Showers(part[:, 0], voxels, part[:, 1:] if columns else None))
             done += len(voxels)
-            observe(done, len(energy))
+            observe(done, len(raw))
     return done
 
 
-def incident_energies(
-    request: Request, trained_range_mev: tuple[float, float]
-) -> tuple[np.ndarray, int]:
-    """Incident energies of this shard, MeV, (n,), and the global index of its first shower."""
+def requested_conditions(request: Request, trained: TrainedModel) -> tuple[np.ndarray, int]:
+    """What the showers of this shard are to be made for.
+
+    Returns:
+        [E_inc in MeV, further conditions], (n, 1 + k) float32, and the global index of the first.
+
+    Raises:
+        InputError: An impossible request.
+    """
     sources = [request.energy_gev, request.energy_range_gev, request.energies_from]
     if sum(source is not None for source in sources) > 1:
         raise InputError(
@@ -110,20 +124,20 @@ def incident_energies(
         )
     n = request.n_showers
     if request.energies_from is not None:
-        energies = _energies_of(request.energies_from)
-        n = len(energies) if n is None else n
-        energies = np.resize(energies, max(n, 0))
+        raw = _conditions_of(request.energies_from, request, trained)
+        n = len(raw) if n is None else n
+        raw = np.resize(raw, (max(n, 0), raw.shape[1]))
     elif n is None:
         raise InputError(
             "expected the number of showers, found none; give -n N (or --energies-from FILE)"
         )
-    elif request.energy_gev is not None:
-        energies = np.full(max(n, 0), request.energy_gev * GeV, np.float32)
     else:
-        energies = _log_uniform(request, trained_range_mev, max(n, 0))
+        further = _fixed_conditions(request, trained)
+        energies = _energies(request, trained.energy_range_mev, max(n, 0))
+        raw = np.column_stack([energies, np.tile(further, (len(energies), 1))])
     if n < 1:
         raise InputError(f"-n: expected at least 1 shower, found {n}")
-    if not (np.isfinite(energies).all() and (energies > 0.0).all()):
+    if not (np.isfinite(raw[:, 0]).all() and (raw[:, 0] > 0.0).all()):
         raise InputError(f"--energy: expected a positive number of GeV, found {request.energy_gev}")
     index, parts = request.shard
     if not 0 <= index < parts:
@@ -131,10 +145,26 @@ def incident_energies(
     start, stop = index * n // parts, (index + 1) * n // parts
     if start == stop:
         raise InputError(f"--shard: expected at most {n} parts of {n} showers, found {parts}")
-    return energies[start:stop], start
+    return raw[start:stop], start
 
 
-def _log_uniform(request: Request, trained_range_mev: tuple[float, float], n: int) -> np.ndarray:
+def typical_conditions(trained: TrainedModel, n: int, seed: int) -> np.ndarray:
+    """Raw conditions like those a run was trained with: energies log-uniform, others as measured.
+
+    Returns:
+        [E_inc in MeV, further conditions], (n, 1 + k) float32; the energies are those of a sample
+        of n showers with this seed.
+    """
+    energies = _log_uniform(trained.energy_range_mev, n, seed)
+    key, _ = jax.random.split(jax.random.key(seed))
+    further = draw_conditions(jax.random.fold_in(key, 1), trained.conditions, n)
+    return np.append(energies[:, None], np.asarray(further), axis=1)
+
+
+def _energies(request: Request, trained_range_mev: tuple[float, float], n: int) -> np.ndarray:
+    """One energy, or log-uniform ones, MeV, (n,)."""
+    if request.energy_gev is not None:
+        return np.full(n, request.energy_gev * GeV, np.float32)
     low, high = trained_range_mev
     if request.energy_range_gev is not None:
         low, high = (limit * GeV for limit in request.energy_range_gev)
@@ -142,11 +172,61 @@ def _log_uniform(request: Request, trained_range_mev: tuple[float, float], n: in
         raise InputError(
             f"--energy-range: expected 0 < LO <= HI in GeV, found {low / GeV:g} {high / GeV:g}"
         )
-    key, _ = jax.random.split(jax.random.key(request.seed))
+    return _log_uniform((low, high), n, request.seed)
+
+
+def _log_uniform(range_mev: tuple[float, float], n: int, seed: int) -> np.ndarray:
+    low, high = range_mev
+    key, _ = jax.random.split(jax.random.key(seed))
     u = np.asarray(jax.random.uniform(key, (n,)), np.float64)
     return np.exp(np.log(low) + u * (np.log(high) - np.log(low))).astype(np.float32)
 
 
-def _energies_of(path: Path) -> np.ndarray:
-    with open_showers(path) as file:
-        return np.concatenate([chunk.incident_energy_mev for chunk in file.chunks(4096)])
+def _conditions_of(path: Path, request: Request, trained: TrainedModel) -> np.ndarray:
+    """Those of a shower file, (n, 1 + k)."""
+    if request.conditions:
+        raise InputError(
+            f"--condition: expected none with --energies-from, since {path} has the conditions of "
+            f"its showers, found {', '.join(request.conditions)}; give one of the two"
+        )
+    parts = []
+    with open_showers(path, conditions=trained.experiment.data.conditions) as file:
+        for chunk in file.chunks(4096):
+            check_conditions(trained.conditions, chunk.conditions, str(path), sum(map(len, parts)))
+            parts.append(np.asarray(raw_condition(chunk)))
+    return np.concatenate(parts)
+
+
+def _fixed_conditions(request: Request, trained: TrainedModel) -> np.ndarray:
+    """The further conditions that all showers have, (k,)."""
+    known, given = trained.conditions, request.conditions
+    wanted = " ".join(_example(condition) for condition in known)
+    unknown = [name for name in given if name not in {condition.name for condition in known}]
+    if unknown:
+        raise InputError(
+            f"--condition: expected {wanted or 'none, for this run knows only the energy'}, "
+            f"found {', '.join(unknown)}; give what the run was trained with"
+        )
+    missing = [condition.name for condition in known if condition.name not in given]
+    if missing:
+        raise InputError(
+            f"expected values of what the run was trained with ({wanted}), found none of "
+            f"{', '.join(missing)}; give --condition {wanted}, the same for all showers, "
+            "or --energies-from FILE, a shower file with these data sets"
+        )
+    for condition in known:
+        values = given[condition.name]
+        is_known = not isinstance(condition, Classes) or set(values) <= set(condition.values)
+        if len(values) != condition.size or not np.isfinite(values).all() or not is_known:
+            raise InputError(
+                f"--condition: expected {_example(condition)}, found {condition.name}="
+                f"{','.join(f'{value:g}' for value in values)}; give what the run was trained with"
+            )
+    return np.asarray([value for c in known for value in given[c.name]], np.float32)
+
+
+def _example(condition: Condition) -> str:
+    """How the values of a condition are given."""
+    if isinstance(condition, Classes):
+        return f"{condition.name}={'|'.join(map(str, condition.values))}"
+    return f"{condition.name}={','.join(['VALUE'] * condition.size)}"

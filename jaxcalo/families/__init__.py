@@ -7,8 +7,11 @@ from jaxcalo.families.base import (
     Encode,
     GenerativeModel,
     Net,
+    block_size,
     generate,
     generate_chunks,
+    run_program,
+    sampling_program,
     whole_chunk,
 )
 from jaxcalo.families.consistency import (
@@ -21,6 +24,13 @@ from jaxcalo.families.grid_search import GridSearch, search_grid
 from jaxcalo.families.process import Diffusion, TransportPairing
 from jaxcalo.families.progressive import ProgressiveDistillation, progressive
 from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling
+from jaxcalo.families.two_stage import (
+    evaluate_two_stage,
+    frozen,
+    shape_condition,
+    split_encode,
+    two_stage,
+)
 
 __all__ = [
     "ConsistencyDistillation",
@@ -35,12 +45,20 @@ __all__ = [
     "SamplerConfig",
     "Sampling",
     "TransportPairing",
+    "block_size",
     "consistency",
     "diffusion",
     "evaluate_diffusion",
+    "evaluate_two_stage",
+    "frozen",
     "generate",
     "generate_chunks",
     "progressive",
+    "run_program",
+    "sampling_program",
     "search_grid",
+    "shape_condition",
+    "split_encode",
+    "two_stage",
     "whole_chunk",
 ]

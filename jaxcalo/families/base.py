@@ -77,14 +77,12 @@ def generate_chunks(
         Arrays (at most chunk, ...) in order.
     """
     cond = np.asarray(cond, np.float32)
-    block = _block_size(model, key, params, cond[0])
+    block = block_size(model, key, params, cond[0])
     chunk = whole_chunk(min(chunk, len(cond)), model, key, params, cond[0], mesh)
-    program = _program(model, mesh, block)
+    program = sampling_program(model, mesh, block)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
-        padded = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
-        index = np.arange(first_index + start, first_index + start + chunk, dtype=np.uint32)
-        yield np.asarray(program(key, params, index, padded))[: len(part)]
+        yield run_program(program, key, params, part, first_index + start, chunk)
 
 
 def generate(
@@ -108,11 +106,11 @@ def whole_chunk(
     chunk: int, model: GenerativeModel, key: Key, params: Params, cond: np.ndarray, mesh: Mesh
 ) -> int:
     """Events that one call of the program of `generate_chunks` makes: whole blocks everywhere."""
-    unit = _block_size(model, key, params, cond) * mesh.devices.size
+    unit = block_size(model, key, params, cond) * mesh.devices.size
     return -(-chunk // unit) * unit
 
 
-def _block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarray) -> int:
+def block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarray) -> int:
     """Return the events of a block: enough numbers to occupy the cores of one device."""
     n_components = jax.eval_shape(model.sample, key, params, cond).size
     on_cpu = jax.default_backend() == "cpu"
@@ -120,8 +118,38 @@ def _block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarr
     return max(1, min(largest, numbers // n_components))
 
 
-def _program(model: GenerativeModel, mesh: Mesh, block: int) -> Callable[..., Array]:
-    """Compile (key, params, index (n,), cond (n, c)) -> events (n, ...), n in whole blocks."""
+def run_program(
+    program: Callable[..., Array],
+    key: Key,
+    params: Params,
+    cond: np.ndarray,
+    first_index: int,
+    size: int,
+) -> np.ndarray:
+    """Run a program of `size` events for fewer, from the host's memory to the host's memory.
+
+    Args:
+        program: of `sampling_program`, or compiled for `size` events.
+        key: the key of the whole sample.
+        params: the parameters.
+        cond: conditions, (n, c) with n <= size; the last one fills the program up.
+        first_index: global index of the first event.
+        size: events the program makes.
+
+    Returns:
+        The n events, (n, ...).
+    """
+    padded = np.concatenate([cond, np.repeat(cond[-1:], size - len(cond), axis=0)])
+    index = np.arange(first_index, first_index + size, dtype=np.uint32)
+    return np.asarray(program(key, params, index, padded))[: len(cond)]
+
+
+def sampling_program(model: GenerativeModel, mesh: Mesh, block: int) -> jax.stages.Wrapped:
+    """Make the jitted (key, params, index (n,), cond (n, c)) -> events (n, ...), n in whole blocks.
+
+    Every device makes its blocks one after the other, `block` events at once. An event's last bits
+    depend on the size of the block it is computed in.
+    """
 
     def of_device(key: Key, params: Params, index: Array, cond: Conds) -> Events:
         def of_event(i: Array, c: Cond) -> Event:

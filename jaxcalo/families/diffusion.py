@@ -26,6 +26,7 @@ from jaxcalo.families.process import (
     event_keys,
     initialiser,
     plain_denoiser,
+    repeated,
     spread_levels,
     with_flag,
 )
@@ -85,14 +86,18 @@ def diffusion(
 def _loss(net: Net, config: Diffusion, encode: Encode) -> Callable[..., tuple[Scalar, Metrics]]:
     schedule, parametrization = config.schedule, config.parametrization
 
-    def prepare(key: Key, u: Scalar, datum: Any) -> tuple[Event, Event, Scalar, Cond]:
-        encode_key, noise_key, drop_key = jax.random.split(key, 3)
+    def encoded(key: Key, datum: Any) -> tuple[Event, Cond]:
+        encode_key, _, _ = jax.random.split(key, 3)
         x_0, cond = encode(encode_key, datum)
+        return x_0, with_flag(config, cond)
+
+    def noise(key: Key, u: Scalar, event: tuple[Event, Cond]) -> tuple[Event, Scalar, Cond]:
+        x_0, cond = event
+        _, noise_key, drop_key = jax.random.split(key, 3)
         eps = randn(noise_key, x_0.shape, x_0.dtype)
-        cond = with_flag(config, cond)
         if config.presence_flag():
             cond = drop_condition(drop_key, cond, config.condition_dropout)
-        return x_0, eps, config.noise_levels(u, schedule), cond
+        return eps, config.noise_levels(u, schedule), cond
 
     def paired(key: Key, x_0: Events, eps: Events, cond: Conds) -> Events:
         pairing = config.pairing
@@ -119,8 +124,11 @@ def _loss(net: Net, config: Diffusion, encode: Encode) -> Callable[..., tuple[Sc
 
     def loss_fn(key: Key, params: Params, batch: Batch) -> tuple[Scalar, Metrics]:
         level_key, event_key = jax.random.split(key)
+        events = jax.vmap(encoded)(event_keys(event_key, batch), batch.data)
+        batch = repeated(Batch(batch.index, events), config.noises_per_event)
         keys, u = event_keys(event_key, batch), spread_levels(level_key, batch)
-        x_0, eps, t, cond = jax.vmap(prepare)(keys, u, batch.data)
+        x_0, _ = batch.data
+        eps, t, cond = jax.vmap(noise)(keys, u, batch.data)
         eps = paired(jax.random.fold_in(level_key, 1), x_0, eps, cond)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         x_t = alpha[:, None] * x_0 + sigma[:, None] * eps

@@ -76,6 +76,8 @@ class Diffusion:
         pairing: Pair events and noises by optimal transport (for flow matching).
         condition_dropout: Share of training events without condition, for
             classifier-free guidance (0: no guidance).
+        noises_per_event: Noise levels that each event of a batch is trained at in one step: more
+            updates' worth from few events, for networks that cost less than their data.
         learned_variance: Learn the reverse variance by the hybrid loss (weighting and noise_levels
             are then those of the improved DDPM: L_simple and uniform).
         vlb_steps: Length of the chain in the variational bound.
@@ -95,8 +97,15 @@ class Diffusion:
     )
     pairing: TransportPairing | None = None
     condition_dropout: float = 0.0
+    noises_per_event: int = 1
     learned_variance: bool = False
     vlb_steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.noises_per_event < 1:
+            raise InputError(
+                f"noises_per_event: expected at least 1, found {self.noises_per_event}"
+            )
 
     def presence_flag(self) -> bool:
         """Whether conditions end in a component 1, which is 0 where the condition is dropped."""
@@ -145,6 +154,14 @@ def denoise(
 def spread_levels(key: Key, batch: Batch) -> Array:
     """Numbers in [0, 1), one an event, evenly spread over the global batch."""
     return (jax.random.uniform(key) + _GOLDEN * batch.index.astype(jnp.float32)) % 1.0
+
+
+def repeated(batch: Batch, times: int) -> Batch:
+    """Each event several times, at places of their own in the global batch."""
+    if times == 1:
+        return batch
+    index = times * batch.index[:, None] + jnp.arange(times, dtype=batch.index.dtype)
+    return Batch(index.reshape(-1), jax.tree.map(lambda x: jnp.repeat(x, times, 0), batch.data))
 
 
 def event_keys(key: Key, batch: Batch) -> Key:

@@ -11,6 +11,7 @@ from jaxcalo.geometry.binning_xml import read_binning, write_binning
 from jaxcalo.geometry.cartesian import matrix_channels, matrix_symmetries
 from jaxcalo.geometry.cylindrical import cylinder_channels, cylinder_symmetries
 from jaxcalo.geometry.detector import CartesianLayer, Detector, PolarLayer, Voxels, voxels
+from jaxcalo.geometry.glam import GlamMaps, LayerMaps, glam_maps
 from jaxcalo.geometry.neighbours import neighbours
 from jaxcalo.geometry.ragged import RaggedGrid, from_grid, ragged_grid, to_grid
 
@@ -20,11 +21,14 @@ __all__ = [
     "GEOMETRIES",
     "CartesianLayer",
     "Detector",
+    "GlamMaps",
+    "LayerMaps",
     "PolarLayer",
     "RaggedGrid",
     "Voxels",
     "coordinate_channels",
     "from_grid",
+    "glam_maps",
     "load_geometry",
     "neighbours",
     "ragged_grid",
@@ -59,18 +63,25 @@ def load_geometry(name_or_path: str | PathLike, particle: str | None = None) -> 
     return read_binning(name_or_path, particle)
 
 
-def coordinate_channels(detector: Detector) -> np.ndarray:
+def coordinate_channels(detector: Detector, azimuth: bool = False) -> np.ndarray:
     """Return coordinate images for a network, float32, channels last.
 
     Args:
-        detector: a regular cylinder, giving (n_layers, n_azimuth, n_radius, 2) of radius and depth,
-            or a crystal matrix, giving (n_y, n_x, 2) of y and x.
+        detector: a cylinder, giving (n_layers, n_azimuth, n_radius, 2) of radius and depth on the
+            grid common to its layers (see `glam_maps`), or a crystal matrix, giving (n_y, n_x, 2)
+            of y and x.
+        azimuth: add an image of the azimuth; only for a cylinder.
 
     Raises:
-        InputError: the layers differ.
+        InputError: the layers differ and are not polar, or have no azimuth.
     """
     if detector.is_cylindrical:
-        return cylinder_channels(detector)
+        return cylinder_channels(detector, azimuth)
+    if azimuth:
+        raise InputError(
+            f"geometry {detector.name!r} has layers in x and y, expected a cylinder for an image of"
+            " the azimuth; leave the azimuth out"
+        )
     return matrix_channels(detector)
 
 

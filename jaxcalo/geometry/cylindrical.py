@@ -8,32 +8,54 @@ from jaxcalo.errors import InputError
 from jaxcalo.geometry.detector import Detector, PolarLayer
 
 
-def cylinder_channels(detector: Detector) -> np.ndarray:
-    """Return the two coordinate images of a regular cylinder.
+def cylinder_channels(detector: Detector, azimuth: bool = False) -> np.ndarray:
+    """Return the coordinate images of a cylinder.
 
-    R[l, a, r] = r_centre / (last r_centre),  Z[l, a, r] = l / n_layers
+    R[l, a, r] = r_centre / (last r_centre),  Z[l, a, r] = l / n_layers,
+    A[l, a, r] = a / (n_azimuth - 1)
 
-    Convolutions see every place alike; these images tell them where they are. There is none for the
-    azimuth, so that a network stays equivariant under rotation.
+    Convolutions see every place alike; these images tell them where they are. Without the image of
+    the azimuth a network stays equivariant under rotation.
 
     Args:
-        detector: equal polar layers.
+        detector: polar layers; of unequal ones the images are those of their common grid.
+        azimuth: add A as a third image.
 
     Returns:
-        (n_layers, n_azimuth, n_radius, 2) float32, values in [0, 1].
+        (n_layers, n_azimuth, n_radius, 2 or 3) float32, values in [0, 1].
 
     Raises:
-        InputError: the layers differ or are not polar.
+        InputError: a layer is not polar.
 
     Source: Amram and Pedro, CaloDiffusion, arXiv:2308.03876.
     """
-    layers = _polar_layers(detector)
-    shape = detector.grid_shape
-    edges = np.asarray(layers[0].r_edges_mm)
+    edges = common_r_edges(detector)
+    shape = common_grid_shape(detector)
     centres = edges[1:] + edges[:-1]
-    radius = np.broadcast_to(centres / centres[-1], shape)
-    depth = np.broadcast_to((np.arange(shape[0]) / shape[0])[:, None, None], shape)
-    return np.stack([radius, depth], axis=-1).astype(np.float32)
+    images = [centres / centres[-1], (np.arange(shape[0]) / shape[0])[:, None, None]]
+    if azimuth:
+        images.append(np.linspace(0.0, 1.0, shape[1])[:, None])
+    images = [np.broadcast_to(image, shape) for image in images]
+    return np.stack(images, axis=-1).astype(np.float32)
+
+
+def common_r_edges(detector: Detector) -> np.ndarray:
+    """Return the edges in radius of all polar layers together, mm, increasing, none twice."""
+    return np.unique(np.concatenate([layer.r_edges_mm for layer in polar_layers(detector)]))
+
+
+def common_grid_shape(detector: Detector) -> tuple[int, int, int]:
+    """Return the shape of the coarsest regular grid in which each bin of each polar layer is whole.
+
+    Returns:
+        (n_layers, least common multiple of the n_azimuth, bins between all edges in radius).
+
+    Raises:
+        InputError: a layer is not polar.
+    """
+    layers = polar_layers(detector)
+    n_azimuth = math.lcm(*(layer.n_azimuth for layer in layers))
+    return len(layers), n_azimuth, len(common_r_edges(detector)) - 1
 
 
 def cylinder_symmetries(detector: Detector) -> np.ndarray:
@@ -53,7 +75,7 @@ def cylinder_symmetries(detector: Detector) -> np.ndarray:
     Raises:
         InputError: a layer is not polar.
     """
-    layers = _polar_layers(detector)
+    layers = polar_layers(detector)
     n_rotations = max(1, math.gcd(*(layer.n_azimuth for layer in layers if layer.n_azimuth > 1)))
     # with one or two bins the reflection is a rotation or nothing
     directions = (1, -1) if any(layer.n_azimuth > 2 for layer in layers) else (1,)
@@ -68,7 +90,7 @@ def cylinder_symmetries(detector: Detector) -> np.ndarray:
     return np.concatenate(blocks, axis=1).astype(np.int32)
 
 
-def _polar_layers(detector: Detector) -> list[PolarLayer]:
+def polar_layers(detector: Detector) -> list[PolarLayer]:
     """Return the layers that are read out, all of them polar."""
     layers = [layer for layer in detector.relevant_layers if isinstance(layer, PolarLayer)]
     if len(layers) < detector.n_layers:

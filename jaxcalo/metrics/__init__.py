@@ -2,14 +2,28 @@
 
 `extract` reads a file once and keeps what all metrics need (a Sample); `evaluate` turns two samples
 into an Evaluation: W1 distances of eight observables, separation powers, correlations, profiles.
-`fpd` is the Frechet distance of two samples' `high_level_features`.
+`fpd` and `kpd` are the Frechet and the kernel distance of two samples' `high_level_features`,
+`prdc` the precision, recall, density and coverage of their `log_voxels`; `classify` trains a
+network to tell two samples apart, `layer_noise` one to see whether layer energies scatter too much.
 """
 
+from jaxcalo.metrics.classifier import (
+    ClassifierScore,
+    classify,
+    classify_grids,
+    log_posterior,
+)
+from jaxcalo.metrics.classifier_input import low_level, normalised_low_level
+from jaxcalo.metrics.classifier_protocol import ClassifierProtocol
 from jaxcalo.metrics.correlation import Correlation, pearson
-from jaxcalo.metrics.estimate import Estimate
+from jaxcalo.metrics.discrete_energies import EnergyPoint, discrete_energies
+from jaxcalo.metrics.estimate import Estimate, mean_of
 from jaxcalo.metrics.evaluation import Evaluation, Profile, Score, evaluate, verdict
 from jaxcalo.metrics.features import Features, Moments, apply_threshold, moments
 from jaxcalo.metrics.frechet import fpd, fpd_floor, frechet_distance, high_level_features
+from jaxcalo.metrics.kernel import kernel_distance, kpd, kpd_floor
+from jaxcalo.metrics.layer_noise import layer_noise, layer_noise_floor
+from jaxcalo.metrics.leaderboard import PublishedRow, published
 from jaxcalo.metrics.observables import (
     OBSERVABLES,
     Grouping,
@@ -17,28 +31,38 @@ from jaxcalo.metrics.observables import (
     fit_grouping,
     observables,
 )
+from jaxcalo.metrics.prdc import Prdc, log_voxels, prdc, prdc_floor
 from jaxcalo.metrics.sample import Cells, Sample, condense, extract
 from jaxcalo.metrics.separation import Separation, separation_power
 from jaxcalo.metrics.tables import Tables, make_tables
+from jaxcalo.metrics.voxel_separation import voxel_separation
 from jaxcalo.metrics.wasserstein import protocol, w1, w1_floor, wasserstein_1
 
 __all__ = [
     "OBSERVABLES",
     "Cells",
+    "ClassifierProtocol",
+    "ClassifierScore",
     "Correlation",
+    "EnergyPoint",
     "Estimate",
     "Evaluation",
     "Features",
     "Grouping",
     "Moments",
     "Observable",
+    "Prdc",
     "Profile",
+    "PublishedRow",
     "Sample",
     "Score",
     "Separation",
     "Tables",
     "apply_threshold",
+    "classify",
+    "classify_grids",
     "condense",
+    "discrete_energies",
     "evaluate",
     "extract",
     "fit_grouping",
@@ -46,13 +70,27 @@ __all__ = [
     "fpd_floor",
     "frechet_distance",
     "high_level_features",
+    "kernel_distance",
+    "kpd",
+    "kpd_floor",
+    "layer_noise",
+    "layer_noise_floor",
+    "log_posterior",
+    "log_voxels",
+    "low_level",
     "make_tables",
+    "mean_of",
     "moments",
+    "normalised_low_level",
     "observables",
     "pearson",
+    "prdc",
+    "prdc_floor",
     "protocol",
+    "published",
     "separation_power",
     "verdict",
+    "voxel_separation",
     "w1",
     "w1_floor",
     "wasserstein_1",

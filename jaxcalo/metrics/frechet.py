@@ -22,16 +22,15 @@ Source: Kansal et al., arXiv:2211.10295 (FPD); Chong and Forsyth, arXiv:1911.070
 CaloChallenge, arXiv:2410.21611 (features).
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.optimize import nnls
 
 from jaxcalo.errors import InputError
+from jaxcalo.metrics.clouds import check_clouds, draw_batches, largest_magnitude
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.sample import Sample
 from jaxcalo.metrics.splits import halves
@@ -131,19 +130,9 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return max(0.0, float(squared))  # equal samples leave a rounding error of either sign
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def _permutations(key: Key, n_batches: int, pool: int) -> jax.Array:
-    """(n_batches, pool) independent permutations; one compilation for all batch sizes."""
-    rows = jnp.tile(jnp.arange(pool), (n_batches, 1))
-    return jax.random.permutation(key, rows, axis=1, independent=True)
-
-
 def _draw(key: Key, pool: int, plan: _Plan) -> np.ndarray:
-    """(n_batches, >= max(sizes)) rows of a pool; the first N of each line are a batch of N."""
-    if plan.with_replacement:
-        shape = (plan.n_batches, int(plan.sizes.max()))
-        return np.asarray(jax.random.randint(key, shape, 0, pool))
-    return np.asarray(_permutations(key, plan.n_batches, pool))
+    """(n_batches, max(sizes)) rows of a pool; the first N of each line are a batch of N."""
+    return draw_batches(key, pool, plan.n_batches, int(plan.sizes.max()), plan.with_replacement)
 
 
 def _fit(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -205,27 +194,6 @@ def _plan(
     return _Plan(sizes, n_batches, with_replacement, seed)
 
 
-def _scale(reference: np.ndarray) -> np.ndarray:
-    """(f,) largest |feature| of the reference, 1 for a feature that is always zero."""
-    largest = np.abs(reference).max(axis=0)
-    return np.where(largest > 0, largest, 1.0)
-
-
-def _check(reference: np.ndarray, generated: np.ndarray) -> None:
-    if reference.ndim != 2 or reference.shape[1:] != generated.shape[1:]:
-        raise InputError(
-            "FPD: expected two samples (n, f) of the same features, found shapes"
-            f" {reference.shape} and {generated.shape}; compare samples of one detector"
-        )
-    for role, values in (("reference", reference), ("generated", generated)):
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(bad):
-            raise InputError(
-                f"FPD: expected finite features, found others in {len(bad)} {role} showers, first"
-                f" in shower {bad[0]}; remove them or repair the generator"
-            )
-
-
 def fpd(
     reference: np.ndarray,
     generated: np.ndarray,
@@ -235,13 +203,14 @@ def fpd(
     n_batches: int = 20,
     n_points: int = 10,
     with_replacement: bool = False,
+    normalise: bool = True,
     seed: int = 0,
 ) -> Estimate:
     """Compute the Frechet physics distance: intercept of equation (2) and the error of its fit.
 
-    Each feature is divided by its largest absolute value in the reference. At n_points batch sizes,
-    equally spaced in 1/N, d^2 is averaged over n_batches pairs of batches; intercept and slope of
-    the line are not negative.
+    With normalise, each feature is divided by its largest absolute value in the reference. At
+    n_points batch sizes, equally spaced in 1/N, d^2 is averaged over n_batches pairs of batches;
+    intercept and slope of the line are not negative.
 
     The defaults extrapolate from what is there: batches without replacement, from a fifth of the
     smaller sample to all of it. The published protocol is with_replacement=True with
@@ -257,11 +226,12 @@ def fpd(
         n_points: number of sizes.
         with_replacement: whether a shower may stand in a batch more than once; then the result
             keeps the distance that samples of this size have by chance.
+        normalise: whether to divide the features by their scales; False leaves their units.
         seed: of the batches; the same samples give the same number.
 
     Returns:
-        FPD, without unit. The error is the scatter around the line; how far FPD fluctuates from
-        one pair of samples to the next, see fpd_floor.
+        FPD, without unit if normalised. The error is the scatter around the line; how far FPD
+        fluctuates from one pair of samples to the next, see fpd_floor.
 
     Raises:
         InputError: samples of different features, features that are not finite, or batches that
@@ -270,10 +240,10 @@ def fpd(
     Source: Kansal et al., arXiv:2211.10295; the constants are those of JetNet and of
     the CaloChallenge.
     """
-    _check(reference, generated)
+    check_clouds("FPD", reference, generated)
     smaller = min(len(reference), len(generated))
     plan = _plan(smaller, min_samples, max_samples, n_batches, n_points, with_replacement, seed)
-    scale = _scale(reference)
+    scale = largest_magnitude(reference) if normalise else 1.0
     return _extrapolate(reference / scale, generated / scale, plan)
 
 
@@ -297,10 +267,10 @@ def fpd_floor(
     Raises:
         InputError: as fpd.
     """
-    _check(reference, reference)
+    check_clouds("FPD", reference, reference)
     masks = halves(len(reference), n_generated)
     smaller = int(min(masks[0][0].sum(), masks[0][1].sum()))
     plan = _plan(smaller, None, None, n_batches, 10, False, seed)
-    normalised = reference / _scale(reference)
+    normalised = reference / largest_magnitude(reference)
     values = np.asarray([_extrapolate(normalised[a], normalised[b], plan).value for a, b in masks])
     return Estimate(float(values.mean()), float(values.std(ddof=1)), smaller)

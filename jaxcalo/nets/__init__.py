@@ -5,6 +5,7 @@ the grid is (layer, azimuth, radius) or (y, x). `EventNet` makes it a network on
 Parameters are f32; `compute_dtype` chooses the type of the products.
 """
 
+from jaxcalo.nets.classifier import MlpClassifier, ResNetClassifier
 from jaxcalo.nets.conv import Conv, ConvTranspose, conv_transpose, cylindrical_conv, planar_conv
 from jaxcalo.nets.dit import DiT
 from jaxcalo.nets.embeddings import (
@@ -15,6 +16,7 @@ from jaxcalo.nets.embeddings import (
     planar_encoding,
 )
 from jaxcalo.nets.event import EventNet, n_event_channels
+from jaxcalo.nets.glam import GlamDecoder, GlamEncoder
 from jaxcalo.nets.linear import Dense, dense
 from jaxcalo.nets.mlp import ResidualMLP
 from jaxcalo.nets.norm import GroupNorm, layer_norm
@@ -27,7 +29,11 @@ __all__ = [
     "Dense",
     "DiT",
     "EventNet",
+    "GlamDecoder",
+    "GlamEncoder",
     "GroupNorm",
+    "MlpClassifier",
+    "ResNetClassifier",
     "ResidualMLP",
     "ScalarEmbedding",
     "UNet",

@@ -1,5 +1,16 @@
 """Voxels in MeV <-> standardised vectors: pure invertible transforms, and their fit."""
 
+from jaxcalo.preprocess.conditions import (
+    Classes,
+    Condition,
+    Continuous,
+    check_conditions,
+    draw_conditions,
+    encode_conditions,
+    fit_condition,
+    n_condition_columns,
+    outside_ranges,
+)
 from jaxcalo.preprocess.showers import (
     Constants,
     IncidentFractions,
@@ -23,7 +34,10 @@ from jaxcalo.preprocess.transform import (
 )
 
 __all__ = [
+    "Classes",
+    "Condition",
     "Constants",
+    "Continuous",
     "IncidentFractions",
     "LayerShapes",
     "Preprocess",
@@ -31,10 +45,16 @@ __all__ = [
     "Transform",
     "augment",
     "chain",
+    "check_conditions",
+    "draw_conditions",
+    "encode_conditions",
     "fit",
+    "fit_condition",
     "hit_scale",
     "logit_scale",
+    "n_condition_columns",
     "on_slice",
+    "outside_ranges",
     "prepare",
     "scale_by_incident_energy",
     "scale_with_energy",

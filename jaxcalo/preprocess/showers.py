@@ -6,7 +6,7 @@ are plain arrays that live in the checkpoint.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
@@ -16,7 +16,8 @@ from jax import Array
 
 from jaxcalo.errors import InputError
 from jaxcalo.geometry import Detector, symmetries, voxels
-from jaxcalo.preprocess.layer_energies import split_layers
+from jaxcalo.preprocess.conditions import Condition, encode_conditions, n_condition_columns
+from jaxcalo.preprocess.layer_energies import layer_ratios, split_layers
 from jaxcalo.preprocess.transform import (
     Transform,
     chain,
@@ -56,6 +57,10 @@ class Preprocess(Protocol):
         """How many components precede the voxels."""
         ...
 
+    def layer_transform(self, detector: Detector) -> Transform | None:
+        """Layer energies in MeV <-> the components before the voxels; None if there are none."""
+        ...
+
     def energy_power(self, detector: Detector) -> np.ndarray:
         """p_i: the fluctuations of component i fall with the incident energy as E^-p_i, (n,)."""
         ...
@@ -67,27 +72,32 @@ class LayerShapes:
 
     Attributes:
         max_deposit: largest total deposit, in incident energies.
-        ratio_margin: distance of the energy ratios 0 and 1 from the poles of the logit.
+        ratio_margin: see `layer_ratios`; chosen, see experiments/README.md.
         unit_mev: see `hit_scale`, MeV.
         power: see `hit_scale`.
         gap: see `hit_scale`.
     """
 
     max_deposit: float = 2.0
-    ratio_margin: float = 1e-3
+    ratio_margin: float = 1e-6
     unit_mev: float = 1.0
     power: float = 0.5
     gap: float = 1.5
 
     def raw_transform(self, detector: Detector) -> Transform:
-        """See `split_layers`, `logit_scale` and `hit_scale`."""
+        """See `split_layers`, `layer_ratios` and `hit_scale`."""
         n_layers, size = detector.n_layers, detector.n_layers + detector.n_voxels
-        lowest = _threshold(detector)
+        lowest, layer_energies = _threshold(detector), self.layer_transform(detector)
         return chain(
-            split_layers(voxels(detector).layer, n_layers, self.max_deposit, lowest),
-            on_slice(logit_scale(self.ratio_margin), 0, n_layers),
+            threshold(lowest),
+            split_layers(voxels(detector).layer, layer_energies, n_layers, lowest),
             on_slice(hit_scale(lowest, self.unit_mev, self.power, self.gap), n_layers, size),
         )
+
+    def layer_transform(self, detector: Detector) -> Transform:
+        """See `layer_ratios`."""
+        del detector
+        return layer_ratios(self.max_deposit, self.ratio_margin)
 
     def n_layer_energies(self, detector: Detector) -> int:
         """One ratio a layer."""
@@ -128,35 +138,81 @@ class IncidentFractions:
         del detector
         return 0
 
+    def layer_transform(self, detector: Detector) -> None:
+        """None: there are no such components."""
+        del detector
+
     def energy_power(self, detector: Detector) -> np.ndarray:
         """No scaling with energy."""
         return np.zeros(detector.n_voxels, np.float32)
 
 
 class Preprocessor(NamedTuple):
-    """Ready to use: the standardised transform and the standardised condition of one event."""
+    """A recipe ready to use.
+
+    Attributes:
+        transform: Voxels in MeV (n_voxels,) <-> standardised event (n,).
+        condition: Raw condition [E_inc in MeV, further conditions] (1 + k,) -> what a network sees:
+            [(log E_inc - mean) / std, these encoded].
+        layers: Layer energies in MeV (n_layers,) <-> the components of an event before the voxels;
+            None if there are none.
+        layer_condition: (these components, encoded condition) -> 1/4 log(1 + E_l / threshold) of
+            each layer (n_layers,), numbers of order one for a network; None likewise.
+    """
 
     transform: Transform
-    condition: Callable[[Scalar], Cond]
+    condition: Callable[[Array], Cond]
+    layers: Transform | None
+    layer_condition: Callable[[Array, Cond], Array] | None
 
 
-def prepare(recipe: Preprocess, detector: Detector, constants: Constants) -> Preprocessor:
+def prepare(
+    recipe: Preprocess,
+    detector: Detector,
+    constants: Constants,
+    conditions: Sequence[Condition] = (),
+) -> Preprocessor:
     """Join a recipe with its fitted constants.
 
-    Returns:
-        The transform voxels in MeV (n_voxels,) <-> event (n,), and the condition
-        (log E_inc - mean) / std, shape (1,).
+    Args:
+        recipe: The preprocessing recipe.
+        detector: The geometry of the showers.
+        constants: Its fitted constants.
+        conditions: What the showers depend on beside the energy.
+
     """
-    raw = recipe.raw_transform(detector)
-    scale = standardise(jnp.asarray(constants.mean), jnp.asarray(constants.std))
+    mean, std = jnp.asarray(constants.mean), jnp.asarray(constants.std)
+    power = jnp.asarray(recipe.energy_power(detector))
     reference_mev = jnp.exp(jnp.asarray(constants.log_energy_mean))
-    resolution = scale_with_energy(jnp.asarray(recipe.energy_power(detector)), reference_mev)
+    n_before = recipe.n_layer_energies(detector)
 
-    def condition(incident_energy_mev: Scalar) -> Cond:
-        z = (jnp.log(incident_energy_mev) - constants.log_energy_mean) / constants.log_energy_std
-        return z[None]
+    def standardised(raw: Transform, stop: int | None = None) -> Transform:
+        """Behind a transform to the first components."""
+        scale = standardise(mean[:stop], std[:stop])
+        return chain(raw, scale, scale_with_energy(power[:stop], reference_mev))
 
-    return Preprocessor(chain(raw, scale, resolution), condition)
+    raw_layers = recipe.layer_transform(detector)
+    layers = None if raw_layers is None else standardised(raw_layers, n_before)
+
+    def condition(raw: Array) -> Cond:
+        n_further = n_condition_columns(conditions)
+        if raw.shape != (1 + n_further,):
+            raise InputError(
+                f"expected a condition of the incident energy and {n_further} further numbers, "
+                f"found the shape {raw.shape}; give [E_inc in MeV, further conditions]"
+            )
+        z = (jnp.log(raw[0]) - constants.log_energy_mean) / constants.log_energy_std
+        return jnp.concatenate([z[None], encode_conditions(conditions, raw[1:])])
+
+    transform = standardised(recipe.raw_transform(detector))
+    if layers is None:
+        return Preprocessor(transform, condition, None, None)
+
+    def layer_condition(head: Array, cond: Cond) -> Array:
+        energy = jnp.exp(cond[0] * constants.log_energy_std + constants.log_energy_mean)
+        return 0.25 * jnp.log1p(layers.inverse(head, energy) / _threshold(detector))
+
+    return Preprocessor(transform, condition, layers, layer_condition)
 
 
 def fit(

@@ -96,15 +96,16 @@ def hit_scale(threshold_mev: float, unit_mev: float, power: float, gap: float) -
 
 
 def threshold(threshold_mev: float) -> Transform:
-    """The readout threshold: voxels below it are empty. Monte Carlo showers have it already.
+    """The readout threshold: voxels below it are empty.
 
     Args:
         threshold_mev: The smallest energy that a voxel reports, in MeV.
     """
-    return Transform(
-        lambda event, _: event,
-        lambda event, _: jnp.where(event < threshold_mev, 0.0, jnp.maximum(event, 0.0)),
-    )
+
+    def cut(event: Event, _: Scalar) -> Event:
+        return jnp.where(event < threshold_mev, 0.0, event)
+
+    return Transform(cut, cut)
 
 
 def standardise(mean: Array, std: Array) -> Transform:

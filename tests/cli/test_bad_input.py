@@ -203,6 +203,7 @@ def test_full_disk_keeps_the_old_sample(trained, tmp_path, capsys, monkeypatch):
         (["-n", 3, "--batch-size", 0], "--batch-size"),
         (["-n", 3, "--steps", 0], "--steps: expected at least 1"),
         (["-n", 3, "--guidance", 2], "condition-dropout"),
+        (["-n", 3, "--condition", "pdg=22"], "knows only the energy, found pdg"),
     ],
 )
 def test_impossible_requests(trained, tmp_path, capsys, arguments, message):

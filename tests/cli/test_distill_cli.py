@@ -71,6 +71,7 @@ def test_progressive_student_takes_the_steps_it_was_made_for(teacher, tmp_path, 
     assert not np.allclose(two, sampled(folder, tmp_path / "x.h5", "--steps", 4))
 
 
+@pytest.mark.slow
 def test_killed_student_resumes_to_the_bit(teacher, tmp_path):
     common = ["distill", teacher, "--to", "consistency", "--few-steps.target-decay", 0.9]
     common += ["--training.n-steps", 20]

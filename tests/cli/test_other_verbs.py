@@ -23,7 +23,7 @@ def write(path, showers):
 
 
 def halves(tmp_path):
-    energy, voxels = read_showers(sample_path("par04_lite_test"))
+    energy, voxels, _ = read_showers(sample_path("par04_lite_test"))
     first = write(tmp_path / "a.h5", Showers(energy[::2], voxels[::2]))
     second = write(tmp_path / "b.h5", Showers(energy[1::2], voxels[1::2]))
     worse = write(tmp_path / "c.h5", Showers(energy[1::2], 1.1 * voxels[1::2]))

@@ -114,7 +114,7 @@ def test_a_reference_is_needed_for_runs_on_other_data(trained, tmp_path, capsys)
 
 
 def test_a_reference_of_another_geometry(trained, tmp_path, capsys):
-    energy, voxels = read_showers(sample_path("par04_lite_test"))
+    energy, voxels, _ = read_showers(sample_path("par04_lite_test"))
     with ShowerWriter(tmp_path / "wide.h5", 700) as writer:
         writer.append(Showers(energy[:50], voxels[:50, :700]))
     out = ["--out", tmp_path / "x", "--samplers", "ddim:1", *COMMON]

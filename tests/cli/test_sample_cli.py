@@ -1,10 +1,14 @@
 """Sampling through the real command line: the same showers whatever the batch, devices or shard."""
 
+import json
+import shutil
+
+import jax
 import numpy as np
 import pytest
 from conftest import run, spawned
 
-from jaxcalo.data import Showers, open_showers, read_showers, sample_path
+from jaxcalo.data import open_showers, read_showers, sample_path
 from jaxcalo.geometry import load_geometry
 
 N = 150
@@ -53,7 +57,7 @@ def test_shards_join(trained, tmp_path):
         path = tmp_path / "part.h5"
         assert run(*common, "--shard", shard, "--batch-size", 20, "-o", path) == 0
         parts.append(read_showers(path))
-    joined = Showers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    joined = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
     assert_same(read_showers(whole), joined)
 
 
@@ -101,6 +105,16 @@ def test_file_says_where_it_comes_from(trained, tmp_path):
         assert file.attributes["generator"] == "jaxcalo"
         assert file.attributes["seed"] == 4
         assert file.attributes["trained_steps"] == 24
+
+
+def test_runs_of_an_older_version_are_sampled(trained, tmp_path, capsys):
+    """Their manifests do not speak of further conditions."""
+    folder = shutil.copytree(trained, tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["conditions"], manifest["experiment"]["data"]["conditions"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert run("sample", folder, "-n", 3, "--dry-run", "-o", tmp_path / "x.h5") == 0
+    assert "would write 3 showers" in capsys.readouterr().out
 
 
 def test_dry_run_writes_nothing(trained, tmp_path, capsys):

@@ -47,7 +47,7 @@ def test_round_trip(tmp_path):
     path = tmp_path / "showers.h5"
     with ShowerWriter(path, 6, attributes) as writer:
         for start in range(0, 700, 130):
-            writer.append(Showers(*(part[start : start + 130] for part in showers)))
+            writer.append(Showers(*(part[start : start + 130] for part in showers[:2])))
         assert writer.n_showers == 700
     with open_showers(path) as file:
         assert (file.n_showers, file.n_voxels) == (700, 6)
@@ -71,8 +71,8 @@ def test_chunks_cover_the_file_in_order(tmp_path):
     with open_showers(write(tmp_path / "showers.h5", showers)) as file:
         chunks = list(file.chunks(4))
     assert [len(chunk.incident_energy_mev) for chunk in chunks] == [4, 4, 2]
-    for column, expected in zip(zip(*chunks, strict=True), showers, strict=True):
-        np.testing.assert_array_equal(np.concatenate(column), expected)
+    found = jax.tree.map(lambda *columns: np.concatenate(columns), *chunks)
+    jax.tree.map(np.testing.assert_array_equal, found, showers)
 
 
 def test_same_showers_give_the_same_bytes(tmp_path):
@@ -87,7 +87,7 @@ def test_shipped_samples_are_what_their_readme_says(name, n_showers):
         assert file.n_showers == n_showers
         assert file.attributes["geant4_cpu_ms_per_shower"] == 471.0
         assert file.attributes["threshold_mev"] == LITE.threshold_mev
-    incident, voxels = read_showers(sample_path(f"par04_lite_{name}"), LITE)
+    incident, voxels, _ = read_showers(sample_path(f"par04_lite_{name}"), LITE)
     assert incident.min() >= 1e3
     assert incident.max() <= 5e4
     # log-uniform: the mean of log E is the middle, within 5 standard errors
@@ -112,7 +112,7 @@ def test_other_layouts_that_are_welcome(tmp_path):
         showers=showers.voxel_energy_mev.astype(np.int32),
         extra=np.arange(3),
     )
-    for found, expected in zip(read_showers(path), showers, strict=True):
+    for found, expected in zip(read_showers(path)[:2], showers[:2], strict=True):
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == np.float32
 

@@ -95,6 +95,45 @@ def test_streaming_and_memory_give_the_same_batches(path):
             assert same(streamed.batch(step), held.batch(step))
 
 
+@pytest.mark.parametrize("condition_storage", ["memory", "streamed"])
+def test_conditions_stay_with_their_showers(tmp_path, condition_storage):
+    """In memory, from windows, and in the slices of two processes."""
+    path, showers = tmp_path / "x.h5", numbered(N_ROWS)
+    row = showers.voxel_energy_mev[:, 0]
+    with ShowerWriter(path, 2, None, {"impact_mm": 2, "pdg": 1}, ["pdg"]) as writer:
+        writer.append(showers._replace(conditions=np.stack([row / 8, -row, row % 5], axis=1)))
+    # 200 rows of an energy, 2 voxels and the columns asked for: 1 and 2
+    window = 200 * ROW_BYTES * 2
+    options = {"window_bytes": window, "memory_limit_bytes": 3 * window}
+    if condition_storage == "memory":
+        options["memory_limit_bytes"] = 2 * ROW_BYTES * N_ROWS
+    with open_loader(KEY, path, 150, conditions=("pdg", "impact_mm"), **options) as loader:
+        assert type(loader.rows).__name__ == (
+            "_MemoryRows" if condition_storage == "memory" else "_StreamedRows"
+        )
+        batches = [loader.batch(step) for step in range(loader.batches_per_epoch)]
+    for batch in batches:
+        row = rows_of(batch)
+        np.testing.assert_array_equal(
+            batch.conditions, np.stack([row % 5, row / 8, -row], axis=1).astype(np.float32)
+        )
+    shared = {"process_index": 1, "n_processes": 2}
+    with open_loader(
+        KEY, path, 150, conditions=("pdg", "impact_mm"), **options, **shared
+    ) as loader:
+        np.testing.assert_array_equal(loader.batch(1).conditions, batches[1].conditions[75:])
+
+
+def test_memory_limit_counts_the_conditions(tmp_path):
+    path, showers = tmp_path / "x.h5", numbered(N_ROWS)
+    with ShowerWriter(path, 2, None, {"angle": 1}) as writer:
+        writer.append(showers._replace(conditions=showers.voxel_energy_mev[:, :1]))
+    limit = {"memory_limit_bytes": N_ROWS * ROW_BYTES}
+    open_loader(KEY, path, 8, **limit).close()
+    with pytest.raises(InputError, match="do not fit into"):
+        open_loader(KEY, path, 8, conditions=("angle",), **limit)
+
+
 def test_streaming_holds_two_windows_and_reads_each_once(path, monkeypatch):
     with open_loader(KEY, path, 50, **STREAMED) as loader:
         reads = []
@@ -129,7 +168,7 @@ def test_shards_together_are_the_whole_batch(path, storage, n_processes):
         for step in (0, 7, 14, 20):
             shards = [loader.batch(step) for loader in loaders]
             assert all(len(shard.incident_energy_mev) == 64 // n_processes for shard in shards)
-            joined = [np.concatenate(part) for part in zip(*shards, strict=True)]
+            joined = jax.tree.map(lambda *part: np.concatenate(part), *shards)
             assert same(joined, whole.batch(step))
         for loader in loaders:
             loader.close()
@@ -200,7 +239,7 @@ def test_bad_rows_stop_the_training_loop(tmp_path):
     showers = numbered(N_ROWS)
     showers.voxel_energy_mev[777, 1] = np.nan
     with h5py.File(path, "w") as file:
-        file["incident_energies"], file["showers"] = showers
+        file["incident_energies"], file["showers"] = showers[:2]
     with pytest.raises(InputError, match="voxel 1 of shower 777"):
         open_loader(KEY, path, 64)
     with (

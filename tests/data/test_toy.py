@@ -14,7 +14,7 @@ KEY = jax.random.key(11)
 @pytest.mark.parametrize("name", ["par04_lite", "ds1-photons", "ecal_crystals"])
 def test_energies_are_physical(name):
     detector = load_geometry(name)
-    incident, energy = toy_showers(KEY, detector, 300, (2e3, 3e4))
+    incident, energy, _ = toy_showers(KEY, detector, 300, (2e3, 3e4))
     assert energy.shape == (300, detector.n_voxels)
     assert energy.dtype == incident.dtype == np.float32
     assert incident.min() >= 2e3 * (1 - 1e-5)

@@ -22,8 +22,8 @@ def job(request):
     with open_showers(sample_path("par04_lite_train"), detector) as file:
         showers = file.read(0, 64)
     experiment = Experiment(data=Data(batch_size=16), net=request.param)
-    constants = fit(experiment.preprocess, detector, [showers])
-    algorithm = build(experiment, detector, constants)[2].algorithm
+    constants = fit(experiment.preprocess, detector, [showers[:2]])
+    algorithm = build(experiment, detector, constants).model.algorithm
     batch = Batch(np.arange(16, dtype=np.int32), jax.tree.map(lambda x: x[:16], showers))
     return algorithm, batch, run(algorithm, batch, 1)
 
@@ -50,6 +50,12 @@ def test_eight_devices_equal_one_under_shard_map(job):
     assert_close(expected, run(algorithm, batch, 8))
 
 
+@pytest.mark.parametrize(
+    "job",
+    [NETS[0], pytest.param(NETS[1], marks=pytest.mark.slow)],
+    ids=["dit", "unet"],
+    indirect=True,
+)
 def test_eight_devices_equal_one_under_pmap(job):
     algorithm, batch, expected = job
     state = jax.jit(algorithm.init)(jax.random.key(0), batch)
@@ -69,8 +75,8 @@ def test_accumulated_gradients_equal_one_larger_batch(job):
     accumulated = dataclasses.replace(
         base, optimizer=dataclasses.replace(base.optimizer, accumulate=2, warmup_steps=1)
     )
-    constants = fit(base.preprocess, detector, [showers])
-    algorithm = build(accumulated, detector, constants)[2].algorithm
+    constants = fit(base.preprocess, detector, [showers[:2]])
+    algorithm = build(accumulated, detector, constants).model.algorithm
     state = jax.jit(algorithm.init)(jax.random.key(0), batch)
     mesh = data_mesh(jax.devices()[:1])
     step = map_step(algorithm, mesh)

@@ -136,8 +136,6 @@ def test_channels_of_a_matrix():
 
 def test_channels_and_symmetries_of_what_has_none():
     with pytest.raises(InputError, match="different binning"):
-        coordinate_channels(load_geometry("ds1-pions"))
-    with pytest.raises(InputError, match="different binning"):
         coordinate_channels(MIXED)
     with pytest.raises(InputError, match="'mixed' has polar layers"):
         symmetries(MIXED)

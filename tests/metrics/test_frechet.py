@@ -35,6 +35,8 @@ def test_closed_forms_of_jetnet():
         found = fpd(twos, zeros, with_replacement=with_replacement)
         np.testing.assert_allclose(found, (2, 0, 100), atol=1e-12)
         assert fpd(twos, twos, with_replacement=with_replacement)[:2] == (0, 0)
+        found = fpd(twos, zeros, with_replacement=with_replacement, normalise=False)
+        np.testing.assert_allclose(found, (8, 0, 100), atol=1e-12)
     np.testing.assert_allclose(fpd(zeros, twos).value, 8, rtol=1e-12)  # nothing to divide by
 
 

@@ -9,8 +9,8 @@ from jaxcalo.geometry import Detector, PolarLayer, load_geometry
 from jaxcalo.metrics import condense, separation_power
 from jaxcalo.metrics.sample import SPECTRUM_EDGES_MEV
 from jaxcalo.metrics.separation import (
-    _digitise,
-    layer_energy_edges,
+    bin_numbers,
+    energy_edges,
     ranges,
     ratio_edges,
     rebin,
@@ -49,6 +49,34 @@ def test_power_of_two_gaussians_equals_the_integral():
     assert separation_power(first, second) == pytest.approx(exact, rel=2e-3)
 
 
+def _power_and_spread(p, q, n, m):
+    """Expected power of n and m draws from probabilities p and q, and its standard deviation.
+
+    Taylor expansion of 1/2 sum (p - q)^2 / (p + q) with multinomial fluctuations: its gradients are
+    u - u^2 / 2 and -u - u^2 / 2 with u = (p - q) / (p + q), its curvatures (1 -+ u)^2 / (p + q).
+    """
+    u = (p - q) / (p + q)
+    power = 0.5 * np.sum((p - q) ** 2 / (p + q))
+    power += 0.5 * np.sum(p * (1 - p) * (1 - u) ** 2 / (p + q)) / n
+    power += 0.5 * np.sum(q * (1 - q) * (1 + u) ** 2 / (p + q)) / m
+    variance = 0.0
+    for h, size, slope in ((p, n, u - u**2 / 2), (q, m, -u - u**2 / 2)):
+        variance += (np.sum(h * slope**2) - np.sum(h * slope) ** 2) / size
+    return power, np.sqrt(variance)
+
+
+def test_power_of_drawn_gaussians_is_that_of_the_normal_distribution_in_the_same_bins():
+    edges = np.linspace(-2.5, 3, 41)  # both lose their tails
+    p, q = np.diff(stats.norm.cdf(edges)), np.diff(stats.norm.cdf(edges, 0.5, 1.3))
+    n, m = (round(size * h.sum()) for size, h in ((30_000, p), (20_000, q)))
+    expected, spread = _power_and_spread(p / p.sum(), q / q.sum(), n, m)
+    key_x, key_y = jax.random.split(jax.random.key(3))
+    x = np.asarray(jax.random.normal(key_x, (30_000,)))
+    y = 0.5 + 1.3 * np.asarray(jax.random.normal(key_y, (20_000,)))
+    found = separation_power(np.histogram(x, edges)[0], np.histogram(y, edges)[0])
+    assert abs(found - expected) < 4 * spread < 0.2 * expected
+
+
 def test_ranges_are_those_of_the_challenge_for_its_own_detectors():
     for name in ("ds2", "ds3"):
         layer = load_geometry(name).layers[0]
@@ -62,21 +90,20 @@ def test_ranges_are_those_of_the_challenge_for_its_own_detectors():
 def test_digits_count_as_a_histogram_does():
     edges = np.linspace(0, 1, 21)
     values = np.array([-0.1, 0, 0.049, 0.05, 0.5, 0.999, 1.0, 1.01, np.nextafter(1, 0)])
-    digits = _digitise(values, values, edges)
-    counts = np.bincount(digits.reference, minlength=21)
+    counts = np.bincount(bin_numbers(values, edges), minlength=21)
     np.testing.assert_array_equal(counts[:20], np.histogram(values, edges)[0])
     assert counts[20] == 2
 
 
-def test_layer_energy_edges_run_from_threshold_to_maximum():
-    edges = layer_energy_edges(np.array([0.0, 0.7, 900.0]), 0.5)
+def test_energy_edges_run_from_threshold_to_maximum():
+    edges = energy_edges(np.array([0.0, 0.7, 900.0]), 0.5, 40)
     assert len(edges) == 40
     assert (edges[0], edges[-1]) == (0.5, 900)
-    np.testing.assert_allclose(np.diff(np.log(edges)), np.log(900 / 0.5) / 39, rtol=1e-9)
-    assert layer_energy_edges(np.array([0.0, 0.7, 900.0]), 0.0)[0] == 0.7
-    for empty in (layer_energy_edges(np.zeros(3), 0.5), layer_energy_edges(np.zeros(3), 0.0)):
+    np.testing.assert_allclose(edges, np.logspace(np.log10(0.5), np.log10(900), 40), rtol=1e-12)
+    assert energy_edges(np.array([0.0, 0.7, 900.0]), 0.0, 40)[0] == 0.7
+    for empty in (energy_edges(np.zeros(3), 0.5, 40), energy_edges(np.zeros(3), 0.0, 40)):
         np.testing.assert_allclose(empty[-1], 10 * empty[0])
-    single = layer_energy_edges(np.full(3, 0.5), 0.5)
+    single = energy_edges(np.full(3, 0.5), 0.5, 40)
     assert np.all(np.diff(single) > 0)
 
 

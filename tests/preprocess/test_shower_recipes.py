@@ -16,7 +16,7 @@ GEOMETRIES = ["par04_lite", "ecal_crystals", "ds1-photons"]
 
 def prepared(recipe, geometry, n=300):
     detector = load_geometry(geometry)
-    energy, voxels = toy_showers(jax.random.key(1), detector, n)
+    energy, voxels, _ = toy_showers(jax.random.key(1), detector, n)
     constants = fit(recipe, detector, [(energy[:100], voxels[:100]), (energy[100:], voxels[100:])])
     return detector, energy, voxels, constants, prepare(recipe, detector, constants)
 
@@ -55,7 +55,7 @@ def test_standardised_components_have_mean_0_and_width_1(recipe):
     np.testing.assert_allclose(events[:, 1:first].mean(0), 0, atol=2e-3)
     varies = constants.std[:first] > 2e-3
     np.testing.assert_allclose(events[:, :first].std(0)[varies], 1, atol=0.02)
-    conditions = np.asarray(jax.vmap(ready.condition)(energy))
+    conditions = np.asarray(jax.vmap(ready.condition)(energy[:, None]))
     np.testing.assert_allclose(conditions.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(conditions.std(0), 1, atol=1e-3)
     # Over all voxels: those that a symmetry exchanges share their constants.
