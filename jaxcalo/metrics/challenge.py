@@ -39,8 +39,8 @@ from jaxcalo.metrics.challenge_protocol import (
     MeasureName,
     Protocol,
 )
-from jaxcalo.metrics.discriminator import Observe
 from jaxcalo.metrics.estimate import Estimate, mean_of, within_floor
+from jaxcalo.typing import Observe
 
 LOG_POSTERIOR = "log_posterior"
 SEPARATIONS = (

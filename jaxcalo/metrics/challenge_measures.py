@@ -23,7 +23,6 @@ from jaxcalo.metrics.classifier_input import low_level, normalised_low_level
 from jaxcalo.metrics.clouds import draw_batches, largest_magnitude
 from jaxcalo.metrics.correlation import correlate
 from jaxcalo.metrics.discrete_energies import discrete_energies
-from jaxcalo.metrics.discriminator import Observe
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.evaluation import Score
 from jaxcalo.metrics.features import apply_threshold
@@ -37,6 +36,7 @@ from jaxcalo.metrics.separation import separations
 from jaxcalo.metrics.splits import batches, halves
 from jaxcalo.metrics.voxel_separation import voxel_separation
 from jaxcalo.metrics.wasserstein import w1, w1_floor
+from jaxcalo.typing import Observe
 
 Row = dict[str, Estimate]
 

@@ -42,7 +42,6 @@ from jaxcalo.metrics.classifier_protocol import (
 )
 from jaxcalo.metrics.discriminator import (
     Division,
-    Observe,
     Samples,
     Training,
     divide,
@@ -51,6 +50,7 @@ from jaxcalo.metrics.discriminator import (
 )
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.nets.classifier import MlpClassifier, ResNetClassifier
+from jaxcalo.typing import Observe
 
 
 class ClassifierScore(NamedTuple):

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from jaxcalo.errors import InputError
-from jaxcalo.metrics.discriminator import Observe, Recipe
+from jaxcalo.metrics.discriminator import Recipe
 from jaxcalo.metrics.estimate import Estimate
-from jaxcalo.typing import Key
+from jaxcalo.typing import Key, Observe
 
 MIN_SHOWERS = 20  # chosen: four for the test and four for the validation of each class
 

@@ -11,7 +11,7 @@ device; all epochs and all repetitions of equal shapes share one compilation.
 Source: CaloChallenge, arXiv:2410.21611, section 4 (classifiers).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,10 +23,9 @@ import optax
 from jax import Array, lax
 
 from jaxcalo.errors import InputError
-from jaxcalo.typing import Key, Params
+from jaxcalo.typing import Key, Observe, Params
 
 Samples = tuple[Array, ...]
-Observe = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ Source: Kynkaanniemi et al., arXiv:1904.06991 (precision, recall); Naeem et al.,
 (density, coverage); CaloChallenge, arXiv:2410.21611 (features, k = 5).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -35,13 +35,12 @@ import numpy as np
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.clouds import check_clouds
 from jaxcalo.metrics.splits import halves
+from jaxcalo.typing import Observe
 
 N_NEIGHBOURS = 5  # the challenge's
 EMPTY_MEV = 0.1  # the challenge's stand-in for zero
 _BLOCK = 1024  # rows of one product: 53 MB of float64 with 6480 voxels
 _TIE = 1e-11  # covers the rounding of sums over 40,000 voxels
-
-Observe = Callable[[int, int], None]
 
 
 class Prdc(NamedTuple):

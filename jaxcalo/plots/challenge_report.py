@@ -16,6 +16,7 @@ from jaxcalo.plots.challenge import (
     number,
     verdicts,
 )
+from jaxcalo.plots.markdown import markdown_table
 
 _SEPARATION_TITLES = {
     "e_ratio": "E_tot/E_inc",
@@ -48,10 +49,7 @@ _NOISE_NOTE = (
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return "\n".join([line(header), line(["---"] + ["---:"] * (len(header) - 1)), *map(line, rows)])
+    return markdown_table(header, rows, range(1, len(header)))
 
 
 def to_markdown(result: ChallengeResult) -> str:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.estimate import Estimate
+from jaxcalo.plots.markdown import markdown_table
 from jaxcalo.plots.style import REFERENCE, REFERENCE_FILL, new_figure, style
 
 FPD_UNIT = 1e-3  # the field's tables give FPD times 1000
@@ -236,22 +237,22 @@ def pareto_table(points: Sequence[ParetoPoint], floor: ParetoFloor) -> str:
     """
     _check(points)
     header = (
-        ("run", "---"),
-        ("sampler", "---"),
-        ("evaluations", "---:"),
-        ("ms / shower", "---:"),
-        ("mean W1 [std. dev.]", "---:"),
-        ("W1 / floor", "---:"),
-        ("mean separation power", "---:"),
-        ("FPD x 10^3", "---:"),
+        "run",
+        "sampler",
+        "evaluations",
+        "ms / shower",
+        "mean W1 [std. dev.]",
+        "W1 / floor",
+        "mean separation power",
+        "FPD x 10^3",
     )
-    rows = [tuple(column) for column in zip(*header, strict=True)]
+    rows = []
     for p in points:
         ratio = f"{p.w1_mean.value / floor.w1_mean.value:.2f}" if floor.w1_mean.value > 0 else "-"
         rows.append(
             (
-                p.run.replace("|", "\\|"),
-                p.sampler.replace("|", "\\|"),
+                p.run,
+                p.sampler,
                 f"{p.n_evaluations}",
                 f"{p.ms_per_shower:.3g}",
                 _cell(p.w1_mean, 4),
@@ -272,4 +273,4 @@ def pareto_table(points: Sequence[ParetoPoint], floor: ParetoFloor) -> str:
             _cell(_scaled(floor.fpd, FPD_UNIT), 2),
         )
     )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_table(header, rows, range(2, len(header)))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 from jaxcalo.metrics.evaluation import Evaluation, Score, agrees, verdict
+from jaxcalo.plots.markdown import markdown_table
 
 MEANINGS = {
     "e_ratio": "visible energy over incident energy",
@@ -154,12 +155,8 @@ def _heading(evaluation: Evaluation, labels: tuple[str, str]) -> tuple[str, str]
     return title, about
 
 
-def _markdown_table(table: Table) -> str:
-    def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    rule = tuple("---:" if i in table.numbers else "---" for i in range(len(table.header)))
-    return "\n".join([line(table.header), line(rule), *map(line, table.rows)])
+def _markdown(table: Table) -> str:
+    return markdown_table(table.header, table.rows, table.numbers)
 
 
 def to_markdown(
@@ -181,12 +178,12 @@ def to_markdown(
     parts += [f"> {warning}"] if warning else []
     parts += [
         about,
-        _markdown_table(sample_table(evaluation, labels)),
+        _markdown(sample_table(evaluation, labels)),
         "## Observables",
-        _markdown_table(observable_table(evaluation)),
+        _markdown(observable_table(evaluation)),
         "\n".join(f"* {note}" for note in notes(evaluation)),
         "## Separation powers",
-        _markdown_table(separation_table(evaluation)),
+        _markdown(separation_table(evaluation)),
         _correlation_sentence(evaluation),
         "## Pictures",
         *(f"{caption}\n\n![{caption}]({path})" for path, caption in pictures),
