@@ -60,7 +60,7 @@ class ShowerFile:
         check_shapes(path, self._incident.shape, self._showers.shape)
         self.n_showers, self.n_voxels = self._showers.shape
         self.chunk_rows = self._showers.chunks[0] if self._showers.chunks else 1
-        self.attributes = {name: _plain(value) for name, value in file.attrs.items()}
+        self.attributes = {name: plain_value(value) for name, value in file.attrs.items()}
         self._conditions = condition_datasets(
             path, file, conditions, (INCIDENT, SHOWERS), self.n_showers
         )
@@ -213,7 +213,7 @@ def read_showers(
         return showers
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Return an HDF5 attribute as a plain Python value."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from itertools import count, islice, pairwise
 from os import PathLike
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -34,6 +34,8 @@ _BLOCKS_PER_WINDOW = 16
 # The window in use, the next one, and the one before while a batch lies across two.
 _WINDOWS_HELD = 3
 
+Batch_co = TypeVar("Batch_co", covariant=True)
+
 
 class RowSource(Protocol):
     """Where a loader takes its rows from."""
@@ -45,6 +47,24 @@ class RowSource(Protocol):
     def close(self) -> None:
         """Release the file and the thread, if there are any."""
         ...
+
+
+def check_batches(n_rows: int, batch_size: int, process_index: int, n_processes: int) -> None:
+    """Raise InputError unless batches can be made of the rows and shared by the processes."""
+    if not 1 <= batch_size <= n_rows:
+        raise InputError(
+            f"the batch size must be from 1 to the {n_rows} showers there are,"
+            f" found {batch_size}; choose a smaller batch or more data"
+        )
+    if batch_size % n_processes:
+        raise InputError(
+            f"a batch of {batch_size} cannot be shared equally by {n_processes}"
+            f" processes; choose a multiple of {n_processes}"
+        )
+    if not 0 <= process_index < n_processes:
+        raise InputError(
+            f"the process index must be from 0 to {n_processes - 1}, found {process_index}"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,21 +86,7 @@ class Loader:
     n_processes: int = 1
 
     def __post_init__(self):
-        if not 1 <= self.batch_size <= self.n_rows:
-            raise InputError(
-                f"the batch size must be from 1 to the {self.n_rows} showers there are,"
-                f" found {self.batch_size}; choose a smaller batch or more data"
-            )
-        if self.batch_size % self.n_processes:
-            raise InputError(
-                f"a batch of {self.batch_size} cannot be shared equally by {self.n_processes}"
-                f" processes; choose a multiple of {self.n_processes}"
-            )
-        if not 0 <= self.process_index < self.n_processes:
-            raise InputError(
-                f"the process index must be from 0 to {self.n_processes - 1},"
-                f" found {self.process_index}"
-            )
+        check_batches(self.n_rows, self.batch_size, self.process_index, self.n_processes)
 
     def __enter__(self) -> "Loader":
         return self
@@ -200,7 +206,15 @@ def open_loader(
         raise
 
 
-def prefetch(loader: Loader, start: int, stop: int | None = None) -> Iterator[Showers]:
+class Batches(Protocol[Batch_co]):
+    """What `prefetch` needs of a loader, be it of showers or of clouds."""
+
+    def batch(self, step: int) -> Batch_co:
+        """Return the batch of a step."""
+        ...
+
+
+def prefetch(loader: Batches[Batch_co], start: int, stop: int | None = None) -> Iterator[Batch_co]:
     """Yield the batches of the steps start, start + 1, ... while a thread prepares the next two.
 
     Errors of the thread are raised here; closing or dropping the iterator ends the thread.

@@ -49,7 +49,7 @@ def open_hdf5(path: Path) -> h5py.File:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     if not h5py.is_hdf5(path):
         raise InputError(
-            f"{path} is not an HDF5 file; expected the CaloChallenge format (.h5, .hdf5), unpacked"
+            f"{path} is not an HDF5 file; expected showers or clouds in HDF5 (.h5, .hdf5), unpacked"
         )
     try:
         return h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS)

@@ -13,13 +13,23 @@ from jaxcalo.geometry.cylindrical import cylinder_channels, cylinder_symmetries
 from jaxcalo.geometry.detector import CartesianLayer, Detector, PolarLayer, Voxels, voxels
 from jaxcalo.geometry.glam import GlamMaps, LayerMaps, glam_maps
 from jaxcalo.geometry.neighbours import neighbours
+from jaxcalo.geometry.points import Cells, project_cells, project_voxels, voxels_to_points
 from jaxcalo.geometry.ragged import RaggedGrid, from_grid, ragged_grid, to_grid
 
-GEOMETRIES = ("ds1-photons", "ds1-pions", "ds2", "ds3", "par04_lite", "ecal_crystals")
+GEOMETRIES = (
+    "ds1-photons",
+    "ds1-pions",
+    "ds2",
+    "ds3",
+    "par04_lite",
+    "ecal_crystals",
+    "ild_ecal",
+)
 
 __all__ = [
     "GEOMETRIES",
     "CartesianLayer",
+    "Cells",
     "Detector",
     "GlamMaps",
     "LayerMaps",
@@ -31,11 +41,14 @@ __all__ = [
     "glam_maps",
     "load_geometry",
     "neighbours",
+    "project_cells",
+    "project_voxels",
     "ragged_grid",
     "read_binning",
     "symmetries",
     "to_grid",
     "voxels",
+    "voxels_to_points",
     "write_binning",
 ]
 

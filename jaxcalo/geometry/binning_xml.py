@@ -4,7 +4,8 @@
 
 Edges are in mm; a layer with a single edge is not read out but keeps its id. Two additions that the
 official readers ignore: Bin may carry `threshold_mev` and `detector` (the geometry's name), and a
-Layer may be a crystal matrix, with `x_edges` and `y_edges` in place of `r_edges` and `n_bin_alpha`.
+Layer may be a crystal matrix, with `x_edges` and `y_edges` in place of `r_edges` and `n_bin_alpha`;
+equal bins are written there as start:stop:bins, such as "-250:250:100".
 
 Source: CaloChallenge, github.com/CaloChallenge/homepage, code/XMLHandler.py and code/*.xml.
 """
@@ -20,6 +21,9 @@ from jaxcalo.errors import InputError
 from jaxcalo.geometry.detector import CartesianLayer, Detector, PolarLayer
 
 Number = TypeVar("Number", int, float)
+
+# Chosen: more is a slip of the pen, and would only be noticed when the memory is full.
+_MOST_BINS = 100_000
 
 
 def read_binning(path: str | os.PathLike, particle: str | None = None) -> Detector:
@@ -133,7 +137,7 @@ def _read_layer(layer: ElementTree.Element) -> PolarLayer | CartesianLayer:
     """Return one layer, polar or Cartesian by its attributes."""
     id_ = _number(layer, "id", int)
     if "x_edges" in layer.attrib or "y_edges" in layer.attrib:
-        return CartesianLayer(id_, _edges(layer, "x_edges"), _edges(layer, "y_edges"))
+        return CartesianLayer(id_, _matrix_edges(layer, "x_edges"), _matrix_edges(layer, "y_edges"))
     return PolarLayer(id_, _edges(layer, "r_edges"), _number(layer, "n_bin_alpha", int))
 
 
@@ -142,8 +146,8 @@ def _layer_attributes(layer: PolarLayer | CartesianLayer) -> dict[str, str]:
     if isinstance(layer, CartesianLayer):
         return {
             "id": str(layer.id),
-            "x_edges": _join(layer.x_edges_mm),
-            "y_edges": _join(layer.y_edges_mm),
+            "x_edges": _shortest(layer.x_edges_mm),
+            "y_edges": _shortest(layer.y_edges_mm),
         }
     return {
         "id": str(layer.id),
@@ -184,6 +188,28 @@ def _edges(element: ElementTree.Element, name: str) -> tuple[float, ...]:
         ) from error
 
 
+def _matrix_edges(element: ElementTree.Element, name: str) -> tuple[float, ...]:
+    """Return a list of edges, or those of start:stop:bins."""
+    value = _attribute(element, name)
+    if ":" not in value:
+        return _edges(element, name)
+    try:
+        start, stop, bins = value.split(":")
+        if not 1 <= int(bins) <= _MOST_BINS:
+            raise ValueError(f"{bins} bins")
+        return _equal_bins(float(start), float(stop), int(bins))
+    except ValueError as error:
+        raise InputError(
+            f"Layer {element.get('id')}: {name} must be start:stop:bins, two numbers in mm and 1 to"
+            f" {_MOST_BINS} bins, found {value!r}"
+        ) from error
+
+
+def _equal_bins(start: float, stop: float, bins: int) -> tuple[float, ...]:
+    """Return start + (stop - start) i / bins for i = 0, ..., bins, the last exactly `stop`."""
+    return *(start + (stop - start) * i / bins for i in range(bins)), stop
+
+
 def _text(number: float) -> str:
     """Return the shortest text that reads back as the same number."""
     return repr(float(number)).removesuffix(".0")
@@ -191,3 +217,12 @@ def _text(number: float) -> str:
 
 def _join(edges: Iterable[float]) -> str:
     return ",".join(_text(edge) for edge in edges)
+
+
+def _shortest(edges: tuple[float, ...]) -> str:
+    """Return the edges as start:stop:bins where that is exact and shorter, otherwise as a list."""
+    start, stop, bins = edges[0], edges[-1], len(edges) - 1
+    texts = [_join(edges)]
+    if bins <= _MOST_BINS and _equal_bins(start, stop, bins) == edges:
+        texts.append(f"{_text(start)}:{_text(stop)}:{bins}")
+    return min(texts, key=len)

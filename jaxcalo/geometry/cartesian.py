@@ -23,7 +23,7 @@ def matrix_channels(detector: Detector) -> np.ndarray:
         InputError: there is more than one layer, or it is polar.
     """
     shape = detector.grid_shape
-    layer = _cartesian_layers(detector)[0]
+    layer = cartesian_layers(detector)[0]
     y = np.broadcast_to(_relative(layer.y_edges_mm)[:, None], shape)
     x = np.broadcast_to(_relative(layer.x_edges_mm), shape)
     return np.stack([y, x], axis=-1).astype(np.float32)
@@ -46,7 +46,7 @@ def matrix_symmetries(detector: Detector) -> np.ndarray:
     Raises:
         InputError: a layer is polar.
     """
-    layers = _cartesian_layers(detector)
+    layers = cartesian_layers(detector)
     flips_x = (1, -1) if all(_mirrored(layer.x_edges_mm) for layer in layers) else (1,)
     flips_y = (1, -1) if all(_mirrored(layer.y_edges_mm) for layer in layers) else (1,)
     square = all(_close(layer.x_edges_mm, layer.y_edges_mm) for layer in layers)
@@ -89,7 +89,7 @@ def _mirrored(edges: tuple[float, ...]) -> bool:
     return _close(edges, tuple(-edge for edge in reversed(edges)))
 
 
-def _cartesian_layers(detector: Detector) -> list[CartesianLayer]:
+def cartesian_layers(detector: Detector) -> list[CartesianLayer]:
     """Return the layers that are read out, all of them Cartesian."""
     layers = [layer for layer in detector.relevant_layers if isinstance(layer, CartesianLayer)]
     if len(layers) < detector.n_layers:

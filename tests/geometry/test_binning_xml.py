@@ -134,6 +134,36 @@ def test_bad_file_is_one_line_that_names_it(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def matrix_file(path, x_edges):
+    path.write_text(bin_with(f'<Layer id="3" x_edges="{x_edges}" y_edges="0,1"/>'))
+    return path
+
+
+def test_equal_bins_in_short(tmp_path):
+    path = matrix_file(tmp_path / "matrix.xml", "-0.3: 0.7:10")
+    (layer,) = read_binning(path).layers
+    # the edges are those that a list would have, to the last bit at both ends
+    assert layer.x_edges_mm == pytest.approx([-0.3 + 0.1 * i for i in range(11)])
+    assert (layer.x_edges_mm[0], layer.x_edges_mm[-1]) == (-0.3, 0.7)
+    write_binning(path, read_binning(path))
+    assert read_binning(path).layers == (layer,)
+    assert 'x_edges="-0.3:0.7:10"' in path.read_text()
+    assert 'y_edges="0,1"' in path.read_text()
+    # edges that are equal but for rounding stay as they are
+    uneven = (*layer.x_edges_mm[:4], 0.1000001, *layer.x_edges_mm[5:])
+    write_binning(path, Detector("d", "p", 0, (CartesianLayer(0, uneven, (0.0, 1.0)),)))
+    assert read_binning(path).layers[0].x_edges_mm == uneven
+
+
+@pytest.mark.parametrize("edges", ["0:1", "0:1:2:3", "0:x:2", "0:1:0", "0:1:1.5", "0:1:9999999"])
+def test_equal_bins_that_are_none(tmp_path, edges):
+    message = f"Layer 3: x_edges must be start:stop:bins.* 1 to 100000 bins, found '{edges}'"
+    with pytest.raises(InputError, match=message):
+        read_binning(matrix_file(tmp_path / "matrix.xml", edges))
+    with pytest.raises(InputError, match="layer 3: x_edges must increase"):
+        read_binning(matrix_file(tmp_path / "matrix.xml", "1:0:2"))
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the geometry file .*No such file"):
         read_binning(tmp_path / "none.xml")

@@ -23,6 +23,7 @@ PUBLISHED = {
     "ds3": ([900] * 45, list(range(45)), 0.01515),
     "par04_lite": ([48] * 15, list(range(15)), 0.01515),
     "ecal_crystals": ([121], [0], 0.05),
+    "ild_ecal": ([10000] * 30, list(range(30)), 0.1),
 }
 TOTALS = {
     "ds1-photons": 368,
@@ -31,6 +32,7 @@ TOTALS = {
     "ds3": 40500,
     "par04_lite": 720,
     "ecal_crystals": 121,
+    "ild_ecal": 300000,
 }
 
 
@@ -55,6 +57,7 @@ def test_particles_and_numbers():
         "ds3": ("electron", 11),
         "par04_lite": ("electron", 11),
         "ecal_crystals": ("photon", 22),
+        "ild_ecal": ("photon", 22),
     }
 
 
@@ -134,7 +137,7 @@ def test_areas_of_a_layer_add_up(name):
         if isinstance(layer, PolarLayer):
             expected = math.pi * layer.r_edges_mm[-1] ** 2
         else:
-            expected = 242.0**2
+            expected = {"ecal_crystals": 242.0, "ild_ecal": 500.0}[name] ** 2
         assert found == pytest.approx(expected, rel=1e-12)
 
 

@@ -23,6 +23,7 @@ N_SYMMETRIES = {
     "ds3": 100,
     "par04_lite": 16,
     "ecal_crystals": 8,
+    "ild_ecal": 8,
 }
 MIXED = Detector(
     "mixed", "p", 0, (PolarLayer(0, (0.0, 1.0), 4), CartesianLayer(1, (0.0, 1.0), (0.0, 1.0)))
