@@ -1,5 +1,6 @@
 """Voxels in MeV <-> standardised vectors: pure invertible transforms, and their fit."""
 
+from jaxcalo.preprocess.cloud_calibration import CloudCalibration, calibrate
 from jaxcalo.preprocess.conditions import (
     Classes,
     Condition,
@@ -10,6 +11,33 @@ from jaxcalo.preprocess.conditions import (
     fit_condition,
     n_condition_columns,
     outside_ranges,
+)
+from jaxcalo.preprocess.hit_calibration import (
+    HitCalibration,
+    calibrated_number,
+    calibrated_summary,
+    fit_hit_calibration,
+)
+from jaxcalo.preprocess.points import (
+    PointConstants,
+    PointScales,
+    PointTransform,
+    cloud_condition,
+    fit_points,
+    no_point_constants,
+    point_transform,
+    turn,
+)
+from jaxcalo.preprocess.shower_summary import (
+    Summary,
+    SummaryConstants,
+    SummaryScales,
+    SummaryTransform,
+    fit_summary,
+    n_summary_components,
+    no_summary_constants,
+    summarise,
+    summary_transform,
 )
 from jaxcalo.preprocess.showers import (
     Constants,
@@ -35,29 +63,52 @@ from jaxcalo.preprocess.transform import (
 
 __all__ = [
     "Classes",
+    "CloudCalibration",
     "Condition",
     "Constants",
     "Continuous",
+    "HitCalibration",
     "IncidentFractions",
     "LayerShapes",
+    "PointConstants",
+    "PointScales",
+    "PointTransform",
     "Preprocess",
     "Preprocessor",
+    "Summary",
+    "SummaryConstants",
+    "SummaryScales",
+    "SummaryTransform",
     "Transform",
     "augment",
+    "calibrate",
+    "calibrated_number",
+    "calibrated_summary",
     "chain",
     "check_conditions",
+    "cloud_condition",
     "draw_conditions",
     "encode_conditions",
     "fit",
     "fit_condition",
+    "fit_hit_calibration",
+    "fit_points",
+    "fit_summary",
     "hit_scale",
     "logit_scale",
     "n_condition_columns",
+    "n_summary_components",
+    "no_point_constants",
+    "no_summary_constants",
     "on_slice",
     "outside_ranges",
+    "point_transform",
     "prepare",
     "scale_by_incident_energy",
     "scale_with_energy",
     "standardise",
+    "summarise",
+    "summary_transform",
     "threshold",
+    "turn",
 ]
