@@ -2,11 +2,15 @@
 
 A network on a grid maps x (b, *grid, channels), c_noise (b,), cond (b, c) to (b, *grid, channels);
 the grid is (layer, azimuth, radius) or (y, x). `EventNet` makes it a network on flat events.
+A network on points maps x (b, s, 4), mask (b, s), c_noise (b,), cond (b, c) to (b, s, 4);
+`CloudNet` makes it a network on flat events. Permutations pass through, padding changes nothing.
 Parameters are f32; `compute_dtype` chooses the type of the products.
 """
 
 from jaxcalo.nets.classifier import MlpClassifier, ResNetClassifier
+from jaxcalo.nets.cloud import POINT_SIZE, CloudNet, GroupedGenerator, cloud_mask
 from jaxcalo.nets.conv import Conv, ConvTranspose, conv_transpose, cylindrical_conv, planar_conv
+from jaxcalo.nets.coupling import ConditionalFlow
 from jaxcalo.nets.dit import DiT
 from jaxcalo.nets.embeddings import (
     ConditionEmbedding,
@@ -15,28 +19,45 @@ from jaxcalo.nets.embeddings import (
     fourier_features,
     planar_encoding,
 )
+from jaxcalo.nets.epic import EpicCritic, EpicDenoiser, EpicEncoder, EpicGenerator
 from jaxcalo.nets.event import EventNet, n_event_channels
 from jaxcalo.nets.glam import GlamDecoder, GlamEncoder
 from jaxcalo.nets.linear import Dense, dense
+from jaxcalo.nets.message_passing import MessagePassingCritic, MessagePassingGenerator
 from jaxcalo.nets.mlp import ResidualMLP
 from jaxcalo.nets.norm import GroupNorm, layer_norm
+from jaxcalo.nets.point_transformer import PointTransformer
+from jaxcalo.nets.point_wise import PointWise
 from jaxcalo.nets.unet import UNet
 
 __all__ = [
+    "POINT_SIZE",
+    "CloudNet",
     "ConditionEmbedding",
+    "ConditionalFlow",
     "Conv",
     "ConvTranspose",
     "Dense",
     "DiT",
+    "EpicCritic",
+    "EpicDenoiser",
+    "EpicEncoder",
+    "EpicGenerator",
     "EventNet",
     "GlamDecoder",
     "GlamEncoder",
     "GroupNorm",
+    "GroupedGenerator",
+    "MessagePassingCritic",
+    "MessagePassingGenerator",
     "MlpClassifier",
+    "PointTransformer",
+    "PointWise",
     "ResNetClassifier",
     "ResidualMLP",
     "ScalarEmbedding",
     "UNet",
+    "cloud_mask",
     "conv_transpose",
     "cylindrical_conv",
     "cylindrical_encoding",

@@ -60,7 +60,7 @@ class _Linear(nn.Module):
 
 
 class MlpClassifier(nn.Module):
-    """Linear layers with LeakyReLU(0.01) between them: of voxels, or of high-level features.
+    """Linear layers with LeakyReLU between them: of voxels, or of high-level features.
 
     (d hidden + hidden) + (n_hidden - 1)(hidden^2 + hidden) + (hidden + 1) n_outputs parameters for
     d inputs. The published dropout probability is zero, so there is no dropout.
@@ -69,18 +69,23 @@ class MlpClassifier(nn.Module):
         hidden: size of the hidden layers.
         n_hidden: number of hidden layers, the one that reads the inputs included.
         n_outputs: logits; 1 for two classes.
+        widths: sizes of hidden layers that are not all equal, instead of hidden and n_hidden.
+        negative_slope: of the LeakyReLU.
     """
 
     hidden: int = 2048
     n_hidden: int = 3
     n_outputs: int = 1
+    widths: tuple[int, ...] | None = None
+    negative_slope: float = NEGATIVE_SLOPE
 
     @nn.compact
     def __call__(self, x: Events, train: bool = False) -> Array:
         """Return logits (b, n_outputs) of inputs (b, d), the same in training and evaluation."""
         del train
-        for i in range(self.n_hidden):
-            x = jax.nn.leaky_relu(_Linear(self.hidden, name=f"hidden_{i}")(x), NEGATIVE_SLOPE)
+        widths = (self.hidden,) * self.n_hidden if self.widths is None else self.widths
+        for i, width in enumerate(widths):
+            x = jax.nn.leaky_relu(_Linear(width, name=f"hidden_{i}")(x), self.negative_slope)
         return _Linear(self.n_outputs, name="out")(x)
 
 

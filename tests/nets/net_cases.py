@@ -20,9 +20,13 @@ def _draws(seed):
 
 def normal(seed, shape):
     """Up to N_DRAWS standard normal numbers."""
+    return jnp.asarray(_normal(seed, shape))
+
+
+def _normal(seed, shape):
     size = math.prod(shape)
     assert size <= N_DRAWS
-    return jnp.asarray(_draws(seed)[:size].reshape(shape))
+    return _draws(seed)[:size].reshape(shape)
 
 
 def random_params(net, *args):
@@ -31,7 +35,8 @@ def random_params(net, *args):
     arrays = []
     for seed, leaf in enumerate(leaves):
         width = 1 / math.sqrt(math.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.3
-        arrays.append(width * normal(seed, leaf.shape))
+        # multiplied by numpy: JAX would compile a product for every shape
+        arrays.append(jnp.asarray(width * _normal(seed, leaf.shape)))
     return tree.unflatten(arrays)
 
 
