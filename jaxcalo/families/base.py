@@ -41,11 +41,14 @@ class GenerativeModel(NamedTuple):
         sample: (key, params, cond) -> one event.
         log_prob: (key, params, event, cond) -> log density of a standardised event in nats, exact
             or an unbiased estimate, for families that have one.
+        one_by_one: Whether each event is computed alone: where its cost depends on itself, and one
+            event fills the cores of a device.
     """
 
     algorithm: Algorithm
     sample: Callable[[Key, Params, Cond], Event]
     log_prob: Callable[[Key, Params, Event, Cond], Array] | None = None
+    one_by_one: bool = False
 
 
 def generate_chunks(
@@ -112,6 +115,8 @@ def whole_chunk(
 
 def block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarray) -> int:
     """Return the events of a block: enough numbers to occupy the cores of one device."""
+    if model.one_by_one:
+        return 1
     n_components = jax.eval_shape(model.sample, key, params, cond).size
     on_cpu = jax.default_backend() == "cpu"
     largest, numbers = (64, _BLOCK_NUMBERS_CPU) if on_cpu else (4096, _BLOCK_NUMBERS)
@@ -148,13 +153,16 @@ def sampling_program(model: GenerativeModel, mesh: Mesh, block: int) -> jax.stag
     """Make the jitted (key, params, index (n,), cond (n, c)) -> events (n, ...), n in whole blocks.
 
     Every device makes its blocks one after the other, `block` events at once. An event's last bits
-    depend on the size of the block it is computed in.
+    depend on the size of the block it is computed in. A block of one is not vmapped: a branch that
+    depends on the event is then taken alone.
     """
 
     def of_device(key: Key, params: Params, index: Array, cond: Conds) -> Events:
         def of_event(i: Array, c: Cond) -> Event:
             return model.sample(jax.random.fold_in(key, i), params, c)
 
+        if block == 1:
+            return jax.lax.map(lambda row: of_event(*row), (index, cond))
         blocks = (index.reshape(-1, block), cond.reshape(-1, block, cond.shape[-1]))
         events = jax.lax.map(lambda rows: jax.vmap(of_event)(*rows), blocks)
         return events.reshape(-1, *events.shape[2:])

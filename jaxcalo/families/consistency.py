@@ -26,8 +26,10 @@ from jaxcalo.diffusion.consistency import (
 from jaxcalo.diffusion.noise_levels import LogNormalSigma
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, Net
+from jaxcalo.families.cloud_mask import Mask, masked_net, mean_scale
 from jaxcalo.families.process import (
     Diffusion,
+    check_maskable,
     denoise,
     event_noise_pairs,
     noised,
@@ -99,6 +101,7 @@ def consistency(
     n_steps: int,
     teacher: Params | None = None,
     teacher_guidance: float = 1.0,
+    mask: Mask | None = None,
 ) -> GenerativeModel:
     """Make the generative model.
 
@@ -115,23 +118,32 @@ def consistency(
         teacher: The teacher's parameters, where the student starts too; None for training alone,
             and where nothing is trained.
         teacher_guidance: The guidance scale of the teacher's denoiser.
+        mask: Which components of an event are real; None: all. Padding then has no influence, and
+            samples are zero there.
 
     Raises:
         InputError: A process whose denoiser cannot be a consistency function, or guidance that the
-            student or its teacher does not know.
+            student or its teacher does not know, or settings that padded events do not know.
     """
+    check_maskable(config, mask)
     check_boundary(config.parametrization)
     require_plain(config, "consistency")
     check_student_guidance(config, sampling, teacher_guidance)
+    net = masked_net(net, mask)
     if isinstance(method, ConsistencyDistillation):
         decay = method.target_decay
-        pairs = _pairs_by_teacher(net, config, method, encode, teacher_guidance)
+        pairs = _pairs_by_teacher(net, config, method, encode, teacher_guidance, mask)
     else:
         decay = 0.0
-        pairs = _pairs_by_noise(config, method, encode, n_steps)
+        pairs = _pairs_by_noise(config, method, encode, n_steps, mask)
+
+    def distance(answer: Event, target: Event, cond: Cond) -> Scalar:
+        # the square of this factor multiplies the mean square within the distance
+        root = mean_scale(mask, cond, answer.shape[0]) ** 0.5
+        return consistency_distance(root * answer, root * target, method.huber)
 
     def sample_event(key: Key, params: Params, cond: Cond) -> Event:
-        return draw(key, net, config, sampling, n_components, params, cond)
+        return draw(key, net, config, sampling, n_components, params, cond, mask)
 
     def loss_fn(
         key: Key, params: Params, batch: Batch, state: TrainState
@@ -140,9 +152,7 @@ def consistency(
         slow = state.target["student"] if decay > 0.0 else params
         target = denoise(net, config, slow, pair.earlier, pair.times.earlier, pair.cond)
         answer = denoise(net, config, params, pair.later, pair.times.later, pair.cond)
-        distances = jax.vmap(lambda a, b: consistency_distance(a, b, method.huber))(
-            answer, jax.lax.stop_gradient(target)
-        )
+        distances = jax.vmap(distance)(answer, jax.lax.stop_gradient(target), pair.cond)
         return jnp.mean(pair.weight * distances), {}
 
     algorithm = minimise_towards(
@@ -182,6 +192,7 @@ def _pairs_by_teacher(
     method: ConsistencyDistillation,
     encode: Encode,
     teacher_guidance: float,
+    mask: Mask | None,
 ) -> _MakePairs:
     """The earlier point is one Heun step of the teacher; the weight is the process's own.
 
@@ -191,7 +202,7 @@ def _pairs_by_teacher(
 
     def pairs(key: Key, batch: Batch, state: TrainState) -> _Pairs:
         level_key, event_key = jax.random.split(key)
-        x_0, eps, cond = event_noise_pairs(event_key, config, encode, batch)
+        x_0, eps, cond = event_noise_pairs(event_key, config, encode, batch, mask)
         u = spread_levels(level_key, batch)
         times = jax.vmap(lambda u: grid_neighbours(schedule, u, method.n_intervals))(u)
         denoiser = plain_denoiser(net, state.target["teacher"], config)
@@ -211,7 +222,11 @@ def _pairs_by_teacher(
 
 
 def _pairs_by_noise(
-    config: Diffusion, method: ConsistencyTraining, encode: Encode, n_steps: int
+    config: Diffusion,
+    method: ConsistencyTraining,
+    encode: Encode,
+    n_steps: int,
+    mask: Mask | None,
 ) -> _MakePairs:
     """Both points have the same noise; the weight is 1 / (k(t) - k(r)), k = sigma / alpha.
 
@@ -221,7 +236,7 @@ def _pairs_by_noise(
 
     def pairs(key: Key, batch: Batch, state: TrainState) -> _Pairs:
         level_key, event_key = jax.random.split(key)
-        x_0, eps, cond = event_noise_pairs(event_key, config, encode, batch)
+        x_0, eps, cond = event_noise_pairs(event_key, config, encode, batch, mask)
         n = n_intervals_at(state.step / n_steps, method.first_intervals, method.last_intervals)
 
         def of_event(u: Scalar) -> Neighbours:

@@ -21,8 +21,10 @@ from jaxcalo.diffusion import (
 )
 from jaxcalo.diffusion.time_grids import uniform, uniform_log_snr
 from jaxcalo.families.base import Encode, GenerativeModel, Net
+from jaxcalo.families.cloud_mask import Mask, masked, masked_net, mean_scale
 from jaxcalo.families.process import (
     Diffusion,
+    check_maskable,
     event_keys,
     initialiser,
     plain_denoiser,
@@ -35,7 +37,7 @@ from jaxcalo.training import Batch, Metrics, Ratio, minimise
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params, Scalar
 
 N_LEVELS = 8
-_EVALUATED_TOGETHER = 32  # chosen: a U-Net's activations for so many showers are below 1 GB
+EVALUATED_TOGETHER = 32  # chosen: a U-Net's activations for so many showers are below 1 GB
 # beta: on Gaussian data its bound lies 0.1 nats above the likelihood, the posterior variance's
 # 1 nat (T = 1000, std 0.5).
 _BOUND_VARIANCE = 1.0
@@ -51,6 +53,7 @@ def diffusion(
     encode: Encode,
     n_components: int,
     ema_decay: float,
+    mask: Mask | None = None,
 ) -> GenerativeModel:
     """Make the generative model.
 
@@ -62,14 +65,19 @@ def diffusion(
         encode: (key, datum) -> (event, condition): preprocessing, and augmentation if wanted.
         n_components: Length n of an event.
         ema_decay: Decay of the parameters' average per step.
+        mask: Which components of an event are real; None: all. Padding, where events are zero, then
+            has no influence, and samples are zero there. Such a model has no log_prob.
 
     Raises:
-        InputError: Guidance is asked of a model that was trained without condition_dropout.
+        InputError: Guidance is asked of a model that was trained without condition_dropout, or
+            settings that padded events do not know.
     """
     check_guidance(config, sampling.guidance)
+    check_maskable(config, mask)
+    net = masked_net(net, mask)
 
     def sample_event(key: Key, params: Params, cond: Cond) -> Event:
-        return draw(key, net, config, sampling, n_components, params, cond)
+        return draw(key, net, config, sampling, n_components, params, cond, mask)
 
     def log_prob(key: Key, params: Params, event: Event, cond: Cond) -> Scalar:
         times = uniform_log_snr(config.schedule, _LIKELIHOOD_STEPS)
@@ -78,23 +86,50 @@ def diffusion(
         return log_likelihood(key, config.schedule, denoiser, event, flagged, times, n_probes=1)
 
     algorithm = minimise(
-        initialiser(net, config, encode), _loss(net, config, encode), optimizer, ema_decay
+        initialiser(net, config, encode), _loss(net, config, encode, mask), optimizer, ema_decay
     )
-    return GenerativeModel(algorithm, sample_event, log_prob)
+    return GenerativeModel(algorithm, sample_event, log_prob if mask is None else None)
 
 
-def _loss(net: Net, config: Diffusion, encode: Encode) -> Callable[..., tuple[Scalar, Metrics]]:
-    schedule, parametrization = config.schedule, config.parametrization
+def _loss(
+    net: Net, config: Diffusion, encode: Encode, mask: Mask | None
+) -> Callable[..., tuple[Scalar, Metrics]]:
+    losses_of = event_losses(net, config, mask)
 
     def encoded(key: Key, datum: Any) -> tuple[Event, Cond]:
         encode_key, _, _ = jax.random.split(key, 3)
         x_0, cond = encode(encode_key, datum)
         return x_0, with_flag(config, cond)
 
+    def loss_fn(key: Key, params: Params, batch: Batch) -> tuple[Scalar, Metrics]:
+        _, event_key = jax.random.split(key)
+        events = jax.vmap(encoded)(event_keys(event_key, batch), batch.data)
+        losses, t = losses_of(key, params, Batch(batch.index, events))
+        return jnp.mean(losses), {"loss_by_noise_level": by_level(losses, t)}
+
+    return loss_fn
+
+
+def event_losses(
+    net: Net, config: Diffusion, mask: Mask | None
+) -> Callable[[Key, Params, Batch], tuple[Array, Array]]:
+    """The loss after encoding, by one batched evaluation of the network.
+
+    Args:
+        net: The network, behind its mask if there is one.
+        config: What is trained.
+        mask: Which components are real; each loss is a mean over these.
+
+    Returns:
+        (key, params, batch whose data are events (b, n) and conditions (b, c), which may depend on
+        other parameters) -> losses and their times, both (b noises_per_event,).
+    """
+    schedule, parametrization = config.schedule, config.parametrization
+
     def noise(key: Key, u: Scalar, event: tuple[Event, Cond]) -> tuple[Event, Scalar, Cond]:
         x_0, cond = event
         _, noise_key, drop_key = jax.random.split(key, 3)
-        eps = randn(noise_key, x_0.shape, x_0.dtype)
+        eps = masked(mask, cond, randn(noise_key, x_0.shape, x_0.dtype))
         if config.presence_flag():
             cond = drop_condition(drop_key, cond, config.condition_dropout)
         return eps, config.noise_levels(u, schedule), cond
@@ -115,17 +150,17 @@ def _loss(net: Net, config: Diffusion, encode: Encode) -> Callable[..., tuple[Sc
             )
         ]
 
-    def event_loss(x_0: Event, x_t: Event, t: Scalar, output: Event) -> Scalar:
+    def event_loss(x_0: Event, x_t: Event, t: Scalar, output: Event, cond: Cond) -> Scalar:
         if config.learned_variance:
             return hybrid_loss(
                 parametrization, schedule, x_0, x_t, t, output, n_steps=config.vlb_steps
             )
-        return denoising_loss(parametrization, config.weighting, schedule, x_0, x_t, t, output)
+        loss = denoising_loss(parametrization, config.weighting, schedule, x_0, x_t, t, output)
+        return mean_scale(mask, cond, x_0.shape[0]) * loss
 
-    def loss_fn(key: Key, params: Params, batch: Batch) -> tuple[Scalar, Metrics]:
+    def losses_of(key: Key, params: Params, batch: Batch) -> tuple[Array, Array]:
         level_key, event_key = jax.random.split(key)
-        events = jax.vmap(encoded)(event_keys(event_key, batch), batch.data)
-        batch = repeated(Batch(batch.index, events), config.noises_per_event)
+        batch = repeated(batch, config.noises_per_event)
         keys, u = event_keys(event_key, batch), spread_levels(level_key, batch)
         x_0, _ = batch.data
         eps, t, cond = jax.vmap(noise)(keys, u, batch.data)
@@ -134,13 +169,12 @@ def _loss(net: Net, config: Diffusion, encode: Encode) -> Callable[..., tuple[Sc
         x_t = alpha[:, None] * x_0 + sigma[:, None] * eps
         c = jax.vmap(parametrization.coefficients)(alpha, sigma)
         output = net.apply(params, c.c_in[:, None] * x_t, c.c_noise, cond)
-        losses = jax.vmap(event_loss)(x_0, x_t, t, output)
-        return jnp.mean(losses), {"loss_by_noise_level": _by_level(losses, t)}
+        return jax.vmap(event_loss)(x_0, x_t, t, output, cond), t
 
-    return loss_fn
+    return losses_of
 
 
-def _by_level(losses: Array, t: Array) -> Ratio:
+def by_level(losses: Array, t: Array) -> Ratio:
     """Means of the loss in N_LEVELS equal bins of t."""
     level = jnp.minimum((t * N_LEVELS).astype(jnp.int32), N_LEVELS - 1)
     member = jax.nn.one_hot(level, N_LEVELS)
@@ -148,16 +182,23 @@ def _by_level(losses: Array, t: Array) -> Ratio:
 
 
 def evaluate_diffusion(
-    net: Net, config: Diffusion, *, encode: Encode, n_levels: int = 16
+    net: Net,
+    config: Diffusion,
+    *,
+    encode: Encode,
+    n_levels: int = 16,
+    mask: Mask | None = None,
 ) -> Callable[[Key, Params, Any], dict[str, Array]]:
-    """The held-out loss and the variational bound.
+    """The held-out loss and the variational bound; with a mask, the loss alone.
 
     Returns:
         (key, params, data with leading axis) -> {"validation_loss", "vlb_nats_per_voxel"}, means
         over the events. The bound is of the standardised event, with the variance beta unless one
         is learned, estimated from `n_levels` of its terms for each event.
     """
-    loss = _loss(net, config, encode)
+    check_maskable(config, mask)
+    net = masked_net(net, mask)
+    loss = _loss(net, config, encode, mask)
 
     def vlb(key: Key, params: Params, datum: Any) -> Scalar:
         encode_key, vlb_key = jax.random.split(key)
@@ -175,14 +216,17 @@ def evaluate_diffusion(
 
     @jax.jit
     def evaluate(key: Key, params: Params, data: Any) -> dict[str, Array]:
-        def of_event(row: tuple[Key, Array, Any]) -> tuple[Scalar, Scalar]:
+        def of_event(row: tuple[Key, Array, Any]) -> dict[str, Scalar]:
             event_key, index, datum = row
             one = Batch(index[None], jax.tree.map(lambda x: x[None], datum))
-            return loss(key, params, one)[0], vlb(event_key, params, datum)
+            found = {"validation_loss": loss(key, params, one)[0]}
+            if mask is not None:
+                return found
+            return found | {"vlb_nats_per_voxel": vlb(event_key, params, datum)}
 
         n = jax.tree.leaves(data)[0].shape[0]
         rows = (jax.random.split(key, n), jnp.arange(n), data)
-        losses, bounds = jax.lax.map(of_event, rows, batch_size=_EVALUATED_TOGETHER)
-        return {"validation_loss": jnp.mean(losses), "vlb_nats_per_voxel": jnp.mean(bounds)}
+        found = jax.lax.map(of_event, rows, batch_size=EVALUATED_TOGETHER)
+        return jax.tree.map(jnp.mean, found)
 
     return evaluate

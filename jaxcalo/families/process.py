@@ -36,6 +36,7 @@ from jaxcalo.diffusion import (
 )
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, Net
+from jaxcalo.families.cloud_mask import Mask, masked
 from jaxcalo.training import Batch
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params
 
@@ -170,14 +171,15 @@ def event_keys(key: Key, batch: Batch) -> Key:
 
 
 def event_noise_pairs(
-    key: Key, config: Diffusion, encode: Encode, batch: Batch
+    key: Key, config: Diffusion, encode: Encode, batch: Batch, mask: Mask | None = None
 ) -> tuple[Events, Events, Conds]:
-    """x_0, eps and the conditions of a batch, as students see them."""
+    """x_0, eps and the conditions of a batch, as students see them; eps is zero on padding."""
 
     def prepare(key: Key, datum: Any) -> tuple[Event, Event, Cond]:
         encode_key, noise_key = jax.random.split(key)
         x_0, cond = encode(encode_key, datum)
-        return x_0, randn(noise_key, x_0.shape, x_0.dtype), with_flag(config, cond)
+        eps = masked(mask, cond, randn(noise_key, x_0.shape, x_0.dtype))
+        return x_0, eps, with_flag(config, cond)
 
     return jax.vmap(prepare)(event_keys(key, batch), batch.data)
 
@@ -195,6 +197,27 @@ def starting_from(
     if teacher is None:
         return initialiser(net, config, encode)
     return lambda _key, _batch: jax.tree.map(jnp.asarray, teacher)
+
+
+def check_maskable(config: Diffusion, mask: Mask | None) -> None:
+    """Raise InputError for settings that padded events do not know.
+
+    A dropped condition would hide the number of points, on which the mask depends, too; paired
+    events would exchange noises of different numbers of points; a learned variance has two numbers
+    a component.
+    """
+    settings = {
+        "condition_dropout": (config.condition_dropout, 0.0),
+        "pairing": (config.pairing, None),
+        "learned_variance": (config.learned_variance, False),
+    }
+    for name, (found, expected) in settings.items():
+        if mask is not None and found != expected:
+            option = name.replace("_", "-")
+            raise InputError(
+                f"{name}: expected {expected} for point clouds, found {found}; "
+                f"leave out --diffusion.{option}"
+            )
 
 
 def require_plain(config: Diffusion, method: str) -> None:

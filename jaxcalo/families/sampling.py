@@ -24,6 +24,7 @@ from jaxcalo.diffusion.schedules import prior_std
 from jaxcalo.diffusion.time_grids import Karras, Quadratic, Searched, Uniform, UniformLogSnr
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Net
+from jaxcalo.families.cloud_mask import Mask, masked
 from jaxcalo.families.process import Diffusion, plain_denoiser, with_flag
 from jaxcalo.typing import Cond, Event, Key, Params
 
@@ -81,13 +82,18 @@ def draw(
     n_components: int,
     params: Params,
     cond: Cond,
+    mask: Mask | None = None,
 ) -> Event:
-    """Draw one event, standardised."""
+    """Draw one event, standardised; with a mask, whose network is a `MaskedNet`, padded by zeros.
+
+    Noise that a sampler adds on padding on its way reaches neither the network nor the event.
+    """
     start_key, chain_key = jax.random.split(key)
     sampler = _sampler(net, params, config, sampling)
-    x_T = prior_std(config.schedule) * randn(start_key, (n_components,))
+    x_T = prior_std(config.schedule) * masked(mask, cond, randn(start_key, (n_components,)))
     times = sampling.grid(config.schedule, sampling.n_steps)
-    return sample(chain_key, sampler, x_T, times, with_flag(config, cond))
+    event = sample(chain_key, sampler, x_T, times, with_flag(config, cond))
+    return masked(mask, cond, event)
 
 
 def _sampler(net: Net, params: Params, config: Diffusion, sampling: Sampling) -> Sampler:

@@ -12,6 +12,7 @@ Sources: Krause and Shih, arXiv:2106.05285 (layer energies first); Favaro et al.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +20,14 @@ from jax import Array
 
 from jaxcalo.families.base import Encode, GenerativeModel
 from jaxcalo.training import Algorithm, Batch, Metrics, TrainState
-from jaxcalo.typing import Cond, Event, Events, Key, Params, Scalar
+from jaxcalo.typing import Cond, Event, Key, Params, Scalar
 
 ENERGIES, SHAPES = "energies", "shapes"
-_STAGES = (ENERGIES, SHAPES)
 
 # (head (k,), condition) -> numbers of order one, one a layer, as the shape stage sees the head.
 LayerCondition = Callable[[Array, Cond], Array]
-Evaluate = Callable[[Key, Params, Events], dict[str, Array]]
+# (key, averaged parameters, held-out data with a leading axis) -> numbers.
+Evaluate = Callable[[Key, Params, Any], dict[str, Array]]
 
 
 def split_encode(
@@ -79,7 +80,7 @@ def two_stage(
         given = shape_condition(layer_condition, head, cond)
         return jnp.concatenate([head, shapes.sample(shape_key, params[SHAPES], given)])
 
-    algorithm = _side_by_side(energies.algorithm, shapes.algorithm)
+    algorithm = side_by_side({ENERGIES: energies.algorithm, SHAPES: shapes.algorithm})
     of_head, of_shape = energies.log_prob, shapes.log_prob
     if of_head is None or of_shape is None:
         return GenerativeModel(algorithm, sample)
@@ -114,7 +115,7 @@ def evaluate_two_stage(
     """The held-out loss of each stage and of both, and the variational bound of the whole event."""
     share = n_head / n_components
 
-    def evaluate(key: Key, params: Params, data: Events) -> dict[str, Array]:
+    def evaluate(key: Key, params: Params, data: Any) -> dict[str, Array]:
         head_key, shape_key = jax.random.split(key)
         head = evaluate_energies(head_key, params[ENERGIES], data)
         shape = evaluate_shapes(shape_key, params[SHAPES], data)
@@ -129,30 +130,35 @@ def evaluate_two_stage(
     return evaluate
 
 
-def _side_by_side(energies: Algorithm, shapes: Algorithm) -> Algorithm:
-    """Two algorithms in one step; everything but the count of steps is kept apart by name."""
-    algorithms = dict(zip(_STAGES, (energies, shapes), strict=True))
+def side_by_side(algorithms: dict[str, Algorithm]) -> Algorithm:
+    """Several algorithms in one step, each on its own parameters.
+
+    Args:
+        algorithms: By name. The parameters, averages, optimizers and targets are dictionaries of
+            these names; the metrics are the last one's, with the sum of all losses as the loss and
+            each part as loss_NAME.
+    """
+    *_, last = algorithms
 
     def join(states: dict[str, TrainState]) -> TrainState:
         columns = zip(*(state[1:] for state in states.values()), strict=True)
         return TrainState(
-            states[SHAPES].step, *(dict(zip(_STAGES, column, strict=True)) for column in columns)
+            states[last].step, *(dict(zip(algorithms, column, strict=True)) for column in columns)
         )
 
     def init(key: Key, batch: Batch) -> TrainState:
-        keys = dict(zip(_STAGES, jax.random.split(key), strict=True))
-        return join({name: algorithms[name].init(keys[name], batch) for name in _STAGES})
+        keys = dict(zip(algorithms, jax.random.split(key, len(algorithms)), strict=True))
+        return join({name: own.init(keys[name], batch) for name, own in algorithms.items()})
 
     def step(key: Key, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        keys = dict(zip(_STAGES, jax.random.split(key), strict=True))
+        keys = dict(zip(algorithms, jax.random.split(key, len(algorithms)), strict=True))
         states, metrics = {}, {}
-        for name in _STAGES:
+        for name, algorithm in algorithms.items():
             own = TrainState(state.step, *(column[name] for column in state[1:]))
-            states[name], metrics[name] = algorithms[name].step(keys[name], own, batch)
-        head, shape = metrics[ENERGIES], metrics[SHAPES]
-        losses = {f"loss_{name}": metrics[name]["loss"] for name in _STAGES}
-        norm = jnp.hypot(head["gradient_norm"], shape["gradient_norm"])
-        both = {"loss": head["loss"] + shape["loss"], "gradient_norm": norm}
-        return join(states), shape | losses | both
+            states[name], metrics[name] = algorithm.step(keys[name], own, batch)
+        losses = {f"loss_{name}": metrics[name]["loss"] for name in algorithms}
+        norms = jnp.stack([metrics[name]["gradient_norm"] for name in algorithms])
+        both = {"loss": sum(losses.values()), "gradient_norm": jnp.linalg.norm(norms)}
+        return join(states), metrics[last] | losses | both
 
     return Algorithm(init, step)

@@ -1,5 +1,15 @@
 """One training loop for every family: pure steps on all devices, checkpoints exact to the bit."""
 
+from jaxcalo.training.adversarial import (
+    R1,
+    Adversarial,
+    Game,
+    LeastSquares,
+    NonSaturating,
+    TwoSided,
+    Wasserstein,
+    adversarial,
+)
 from jaxcalo.training.algorithm import (
     Algorithm,
     Batch,
@@ -19,20 +29,28 @@ from jaxcalo.training.sharding import AXIS, data_mesh, init_state, map_step, sha
 
 __all__ = [
     "AXIS",
+    "R1",
     "AdamW",
+    "Adversarial",
     "Algorithm",
     "Batch",
     "CheckpointPlan",
     "Checkpoints",
+    "Game",
     "Interrupted",
+    "LeastSquares",
     "LossFn",
     "Metrics",
     "NonFiniteLossError",
+    "NonSaturating",
     "Ratio",
     "RunLog",
     "Target",
     "TrainState",
     "TrainingPlan",
+    "TwoSided",
+    "Wasserstein",
+    "adversarial",
     "data_mesh",
     "fit",
     "init_state",

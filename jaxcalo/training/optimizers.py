@@ -16,6 +16,7 @@ class AdamW:
         warmup_steps: Steps until the peak.
         weight_decay: Decoupled decay of matrices (biases and scales are left alone).
         clip_norm: Largest global norm of the gradient.
+        beta_1: Decay of the first moment.
         beta_2: Decay of the second moment.
         ema_decay: Decay per step of the parameters' average, which is what samples.
         accumulate: Batches whose gradients make one update.
@@ -26,6 +27,7 @@ class AdamW:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    beta_1: float = 0.9
     beta_2: float = 0.99
     ema_decay: float = 0.999
     accumulate: int = 1
@@ -52,6 +54,7 @@ class AdamW:
         schedule = optax.join_schedules([cycle] * n_cycles, ends)
         adamw = optax.adamw(
             schedule,
+            b1=self.beta_1,
             b2=self.beta_2,
             weight_decay=self.weight_decay,
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
