@@ -5,6 +5,10 @@ into an Evaluation: W1 distances of eight observables, separation powers, correl
 `fpd` and `kpd` are the Frechet and the kernel distance of two samples' `high_level_features`,
 `prdc` the precision, recall, density and coverage of their `log_voxels`; `classify` trains a
 network to tell two samples apart, `layer_noise` one to see whether layer energies scatter too much.
+
+Point clouds are projected on a detector of cells: `condense_clouds` makes a Sample of them, and
+`observe_clouds` the observables of the CaloClouds papers, for their W1 table (`cloud_table`) and
+their classifier (`classify_clouds`).
 """
 
 from jaxcalo.metrics.classifier import (
@@ -15,10 +19,38 @@ from jaxcalo.metrics.classifier import (
 )
 from jaxcalo.metrics.classifier_input import low_level, normalised_low_level
 from jaxcalo.metrics.classifier_protocol import ClassifierProtocol
+from jaxcalo.metrics.cloud_classifier import (
+    CloudClassifierProtocol,
+    CloudClassifierScore,
+    classifier_null,
+    classify_clouds,
+    classify_features,
+)
+from jaxcalo.metrics.cloud_observables import (
+    CloudBinning,
+    CloudObservables,
+    are_paired,
+    cloud_features,
+    fit_cloud_binning,
+    observe_clouds,
+)
+from jaxcalo.metrics.cloud_sample import ProjectedClouds, condense_clouds, project_clouds
+from jaxcalo.metrics.cloud_table import (
+    CloudRow,
+    CloudScore,
+    CloudTable,
+    Comparison,
+    PublishedClouds,
+    cloud_row,
+    cloud_table,
+    compare_published,
+    published_clouds,
+)
 from jaxcalo.metrics.correlation import Correlation, pearson
 from jaxcalo.metrics.discrete_energies import EnergyPoint, discrete_energies
 from jaxcalo.metrics.estimate import Estimate, mean_of
 from jaxcalo.metrics.evaluation import Evaluation, Profile, Score, evaluate, verdict
+from jaxcalo.metrics.excess import Excess, w1_excess
 from jaxcalo.metrics.features import Features, Moments, apply_threshold, moments
 from jaxcalo.metrics.frechet import fpd, fpd_floor, frechet_distance, high_level_features
 from jaxcalo.metrics.kernel import kernel_distance, kpd, kpd_floor
@@ -43,28 +75,49 @@ __all__ = [
     "Cells",
     "ClassifierProtocol",
     "ClassifierScore",
+    "CloudBinning",
+    "CloudClassifierProtocol",
+    "CloudClassifierScore",
+    "CloudObservables",
+    "CloudRow",
+    "CloudScore",
+    "CloudTable",
+    "Comparison",
     "Correlation",
     "EnergyPoint",
     "Estimate",
     "Evaluation",
+    "Excess",
     "Features",
     "Grouping",
     "Moments",
     "Observable",
     "Prdc",
     "Profile",
+    "ProjectedClouds",
+    "PublishedClouds",
     "PublishedRow",
     "Sample",
     "Score",
     "Separation",
     "Tables",
     "apply_threshold",
+    "are_paired",
+    "classifier_null",
     "classify",
+    "classify_clouds",
+    "classify_features",
     "classify_grids",
+    "cloud_features",
+    "cloud_row",
+    "cloud_table",
+    "compare_published",
     "condense",
+    "condense_clouds",
     "discrete_energies",
     "evaluate",
     "extract",
+    "fit_cloud_binning",
     "fit_grouping",
     "fpd",
     "fpd_floor",
@@ -83,15 +136,19 @@ __all__ = [
     "moments",
     "normalised_low_level",
     "observables",
+    "observe_clouds",
     "pearson",
     "prdc",
     "prdc_floor",
+    "project_clouds",
     "protocol",
     "published",
+    "published_clouds",
     "separation_power",
     "verdict",
     "voxel_separation",
     "w1",
+    "w1_excess",
     "w1_floor",
     "wasserstein_1",
 ]

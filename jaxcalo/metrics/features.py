@@ -86,6 +86,26 @@ def apply_threshold(voxel_energy_mev: np.ndarray, threshold_mev: float) -> np.nd
     return np.where(energy >= np.float32(threshold_mev), energy, np.float32(0))
 
 
+class LayerSums(NamedTuple):
+    """Sums over the voxels of each layer, of which the moments are made.
+
+    Attributes:
+        n_hit: (n, n_layers) voxels above threshold.
+        moment: (n, n_layers, N_MOMENTS) sums of E (1, x', y', r', x'^2, y'^2, r'^2), see `tables`.
+        ring_energy_mev: (n, n_rings) energy in each radial ring, all layers together.
+        size: (n_layers,) voxels of each layer.
+        shift_mm: (n_layers, 3) the middle of the layer's x, y, r, mm.
+        azimuthal: (n_azimuthal,) indices of the layers with more than one bin in azimuth.
+    """
+
+    n_hit: np.ndarray
+    moment: np.ndarray
+    ring_energy_mev: np.ndarray
+    size: np.ndarray
+    shift_mm: np.ndarray
+    azimuthal: np.ndarray
+
+
 def moments(energy_mev: np.ndarray, tables: Tables) -> Moments:
     """Compute features and observables of showers, equations (1) to (3).
 
@@ -104,13 +124,23 @@ def moments(energy_mev: np.ndarray, tables: Tables) -> Moments:
         product = exact[:, layer.start : layer.stop] @ layer.matrix
         sums.append(product[:, :N_MOMENTS])
         rings += product[:, N_MOMENTS:]
-    moment = np.stack(sums, axis=1)  # (n, n_layers, 7)
-    n_hit = np.stack(n_hits, axis=1)
-    size = np.asarray([layer.stop - layer.start for layer in tables.layers])
-    shift = np.stack([layer.shift_mm for layer in tables.layers])
+    return moments_of_sums(
+        LayerSums(
+            n_hit=np.stack(n_hits, axis=1),
+            moment=np.stack(sums, axis=1),
+            ring_energy_mev=rings,
+            size=np.asarray([layer.stop - layer.start for layer in tables.layers]),
+            shift_mm=np.stack([layer.shift_mm for layer in tables.layers]),
+            azimuthal=tables.azimuthal,
+        )
+    )
 
+
+def moments_of_sums(sums: LayerSums) -> Moments:
+    """Return the moments that follow from the sums over each layer, equations (1) to (3)."""
+    moment, azimuthal = sums.moment, sums.azimuthal
     e_layer = moment[..., 0]
-    first = moment[..., 1:4] + shift * e_layer[..., None]
+    first = moment[..., 1:4] + sums.shift_mm * e_layer[..., None]
     centre = first / (e_layer + EPS_MEV)[..., None]
     mean = moment[..., 1:] / (e_layer + EPS_MEV)[..., None]
     width = np.sqrt(np.maximum(mean[..., 3:] - mean[..., :3] ** 2, 0))
@@ -118,19 +148,19 @@ def moments(energy_mev: np.ndarray, tables: Tables) -> Moments:
     features = Features(
         e_tot_mev=e_tot,
         e_layer_mev=e_layer,
-        centre_x_mm=centre[:, tables.azimuthal, 0],
-        centre_y_mm=centre[:, tables.azimuthal, 1],
-        width_x_mm=width[:, tables.azimuthal, 0],
-        width_y_mm=width[:, tables.azimuthal, 1],
+        centre_x_mm=centre[:, azimuthal, 0],
+        centre_y_mm=centre[:, azimuthal, 1],
+        width_x_mm=width[:, azimuthal, 0],
+        width_y_mm=width[:, azimuthal, 1],
         centre_r_mm=centre[..., 2],
         width_r_mm=width[..., 2],
-        sparsity=1 - n_hit / size,
+        sparsity=1 - sums.n_hit / sums.size,
     )
     return Moments(
         features=features,
-        n_hits=n_hit.sum(axis=1).astype(np.float64),
-        ring_energy_mev=rings,
+        n_hits=sums.n_hit.sum(axis=1).astype(np.float64),
+        ring_energy_mev=sums.ring_energy_mev,
         centre_x_mm=first[..., 0].sum(axis=1) / (e_tot + EPS_MEV),
         centre_y_mm=first[..., 1].sum(axis=1) / (e_tot + EPS_MEV),
-        centre_z=e_layer @ np.arange(len(tables.layers)) / (e_tot + EPS_MEV),
+        centre_z=e_layer @ np.arange(len(sums.size)) / (e_tot + EPS_MEV),
     )

@@ -70,7 +70,7 @@ class Sample:
         return len(self.incident_energy_mev)
 
 
-class _CellSubset:
+class CellSubset:
     """Every s-th hit of a stream, s doubled whenever more than `limit` would be held."""
 
     def __init__(self, limit: int):
@@ -103,6 +103,63 @@ def _count_spectrum(hits_mev: np.ndarray, n_hits: np.ndarray, first: int) -> np.
     return counts.reshape(N_SPECTRUM_GROUPS, _N_SPECTRUM_BINS)
 
 
+class Condenser:
+    """What is kept of showers that arrive in parts, in order.
+
+    Args:
+        n_voxels: of the detector.
+        max_cells: how many single cell energies are kept at most.
+    """
+
+    def __init__(self, n_voxels: int, max_cells: int = MAX_CELLS):
+        self._subset, self._total = CellSubset(max_cells), np.zeros(n_voxels)
+        self._spectrum = np.zeros((N_SPECTRUM_GROUPS, _N_SPECTRUM_BINS), dtype=np.int64)
+        self._incident: list[np.ndarray] = []
+        self._moments: list[Moments] = []
+        self.n_showers = 0
+
+    def add(
+        self,
+        incident_energy_mev: np.ndarray,
+        part: Moments,
+        hits_mev: np.ndarray,
+        total_mev: np.ndarray,
+    ) -> None:
+        """Add n showers.
+
+        Args:
+            incident_energy_mev: (n,).
+            part: their moments.
+            hits_mev: (k,) float32 energies above threshold, in the order of showers and voxels.
+            total_mev: (n_voxels,) energy of each voxel, summed over the showers.
+        """
+        n_hits = part.n_hits.astype(np.int64)
+        self._subset.add(hits_mev, n_hits)
+        self._spectrum += _count_spectrum(hits_mev, n_hits, self.n_showers)
+        self._total += total_mev
+        self._incident.append(np.asarray(incident_energy_mev, dtype=np.float64))
+        self._moments.append(part)
+        self.n_showers += len(n_hits)
+
+    def sample(self, source: str, threshold_mev: float) -> Sample:
+        """Return what was kept.
+
+        Raises:
+            InputError: no showers were added.
+        """
+        if self.n_showers == 0:
+            raise InputError(f"{source}: expected at least one shower, found none")
+        return Sample(
+            source=source,
+            threshold_mev=float(threshold_mev),
+            incident_energy_mev=np.concatenate(self._incident),
+            moments=jax.tree.map(lambda *arrays: np.concatenate(arrays), *self._moments),
+            cells=self._subset.cells(),
+            spectrum=self._spectrum,
+            mean_shower_mev=self._total / self.n_showers,
+        )
+
+
 def condense(
     chunks: Iterable[Showers],
     detector: Detector,
@@ -127,10 +184,7 @@ def condense(
             not finite or negative, or an incident energy that is not positive.
     """
     threshold = detector.threshold_mev if threshold_mev is None else threshold_mev
-    tables, subset = make_tables(detector), _CellSubset(max_cells)
-    incident, parts, n_showers = [], [], 0
-    spectrum = np.zeros((N_SPECTRUM_GROUPS, _N_SPECTRUM_BINS), dtype=np.int64)
-    total = np.zeros(detector.n_voxels)
+    tables, kept = make_tables(detector), Condenser(detector.n_voxels, max_cells)
     for showers in chunks:
         if showers.voxel_energy_mev.shape[1] != detector.n_voxels:
             raise InputError(
@@ -138,27 +192,11 @@ def condense(
                 f" {detector.name!r}, found {showers.voxel_energy_mev.shape[1]};"
                 " choose the geometry that the file was made with"
             )
-        check_showers(showers, source, n_showers)
+        check_showers(showers, source, kept.n_showers)
         energy = apply_threshold(showers.voxel_energy_mev, threshold)
-        part = moments(energy, tables)
-        hits, n_hits = energy[energy > 0], part.n_hits.astype(np.int64)
-        subset.add(hits, n_hits)
-        spectrum += _count_spectrum(hits, n_hits, n_showers)
-        total += energy.sum(axis=0, dtype=np.float64)
-        incident.append(np.asarray(showers.incident_energy_mev, dtype=np.float64))
-        parts.append(part)
-        n_showers += len(energy)
-    if n_showers == 0:
-        raise InputError(f"{source}: expected at least one shower, found none")
-    return Sample(
-        source=source,
-        threshold_mev=float(threshold),
-        incident_energy_mev=np.concatenate(incident),
-        moments=jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts),
-        cells=subset.cells(),
-        spectrum=spectrum,
-        mean_shower_mev=total / n_showers,
-    )
+        total = energy.sum(axis=0, dtype=np.float64)
+        kept.add(showers.incident_energy_mev, moments(energy, tables), energy[energy > 0], total)
+    return kept.sample(source, threshold)
 
 
 def extract(

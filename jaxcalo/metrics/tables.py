@@ -108,8 +108,15 @@ def _ring_shares(layer: PolarLayer | CartesianLayer, r_mm: np.ndarray, edges: np
     return np.tile(shares, (layer.n_azimuth, 1))
 
 
-def _ring_areas(detector: Detector, edges: np.ndarray) -> np.ndarray:
-    """Annuli; for crystal matrices the summed area of the crystals of the first layer."""
+def ring_areas_mm2(detector: Detector, edges: np.ndarray) -> np.ndarray:
+    """Return the area of each ring (n_rings,), seen along the axis.
+
+    Annuli; for crystal matrices the summed area of the crystals of the first layer.
+
+    Args:
+        detector: the readout.
+        edges: see ring_edges_mm.
+    """
     if any(isinstance(layer, PolarLayer) for layer in detector.relevant_layers):
         return np.pi * np.diff(edges**2)
     first = slice(0, int(detector.offsets[1]))
@@ -148,5 +155,5 @@ def make_tables(detector: Detector) -> Tables:
         layers.append(LayerTable(start, stop, shift, matrix))
     azimuthal = [i for i, layer in enumerate(detector.relevant_layers) if is_azimuthal(layer)]
     return Tables(
-        tuple(layers), np.asarray(azimuthal, dtype=int), edges, _ring_areas(detector, edges)
+        tuple(layers), np.asarray(azimuthal, dtype=int), edges, ring_areas_mm2(detector, edges)
     )
