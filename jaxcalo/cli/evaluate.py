@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxcalo.cli.shower_files import few_clouds, has_clouds, read_sample
 from jaxcalo.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ def evaluate(
 ) -> None:
     """Compare two shower files and write report.html, report.md and report.json.
 
-    Any two files in the CaloChallenge format will do, whoever made them.
+    Any two files will do, whoever made them: voxels in the CaloChallenge format, or point clouds in
+    that of CaloClouds, which are summed into the cells of the geometry.
 
     Args:
         reference: Monte Carlo showers, best ones that no model was trained on.
         generated: The showers to judge.
-        geometry: ds1-photons, ds1-pions, ds2, ds3, par04_lite, ecal_crystals, or a binning XML.
+        geometry: ds1-photons, ds1-pions, ds2, ds3, par04_lite, ecal_crystals, ild_ecal (clouds),
+            or a binning XML.
         out: The folder of the report.
         particle: Which Bin of the XML, if it has several.
         threshold: Readout threshold in MeV; default: the geometry's.
@@ -41,22 +44,28 @@ def run_evaluation(
     particle: str | None = None,
 ) -> None:
     """Evaluate, write the report and print its table."""
-    from jaxcalo.data import open_showers
     from jaxcalo.geometry import load_geometry
     from jaxcalo.metrics import evaluate as compare
-    from jaxcalo.metrics import extract
-    from jaxcalo.plots import write_report
+    from jaxcalo.plots import similar_rows, write_report
 
     detector = load_geometry(geometry, particle)
     if threshold_mev is not None and not threshold_mev >= 0.0:
         raise InputError(f"--threshold: expected 0 MeV or more, found {threshold_mev}")
-    samples = []
-    for path in (reference, generated):
-        with open_showers(path, detector) as file:
-            samples.append(extract(file, detector, threshold_mev))
-    original, made = samples
+    paths = (reference, generated)
+    as_clouds = has_clouds(paths)
+    original, made = (
+        read_sample((path,), detector, threshold_mev, as_clouds=as_clouds) for path in paths
+    )
     evaluation = compare(original, made, detector)
-    write_report(evaluation, original, made, detector, out)
+    clouds = None
+    if as_clouds:
+        rows = similar_rows(original.incident_energy_mev, made.incident_energy_mev)
+        first, second = zip(*rows, strict=True)
+        clouds = (
+            few_clouds((reference,), first, detector),
+            few_clouds((generated,), second, detector),
+        )
+    write_report(evaluation, original, made, detector, out, clouds=clouds)
     _print_table(evaluation, out)
 
 

@@ -16,13 +16,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.plots.markdown import markdown_table
-from jaxcalo.plots.style import REFERENCE, REFERENCE_FILL, new_figure, style
+from jaxcalo.plots.style import MARKERS, REFERENCE, REFERENCE_FILL, SERIES, new_figure, style
 
 FPD_UNIT = 1e-3  # the field's tables give FPD times 1000
 
-# Okabe and Ito (2008) without black, which is the floor's, and yellow, which is pale on white.
-_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKERS = ("o", "s", "^", "D", "v")  # as many as are coprime to the colours: 30 different lines
 _PANEL_WIDTH, _PANEL_HEIGHT = 3.4, 2.5  # inches
 _LEGEND_WIDTH, _CHARACTER_WIDTH = 0.7, 0.075  # inches: the handle, and a letter of 8 points
 
@@ -202,8 +199,8 @@ def pareto_figure(points: Sequence[ParetoPoint], floor: ParetoFloor) -> Figure:
                 _draw_floor(axes, quality.floor)
                 for number, ((run, sampler), rows) in enumerate(lines.items()):
                     look = {
-                        "color": _COLOURS[number % len(_COLOURS)],
-                        "marker": _MARKERS[number % len(_MARKERS)],
+                        "color": SERIES[number % len(SERIES)],
+                        "marker": MARKERS[number % len(MARKERS)],
                         "label": f"{run}, {sampler}",
                     }
                     _draw_line(axes, cost[rows], quality, rows, look)

@@ -2,13 +2,17 @@
 
 import numpy as np
 
+from jaxcalo.geometry import Detector
 from jaxcalo.metrics.evaluation import Evaluation
 from jaxcalo.metrics.sample import Sample
+from jaxcalo.metrics.tables import ring_areas_mm2, ring_edges_mm
 from jaxcalo.plots.comparison import Curve, Panel
 from jaxcalo.units import GeV
 
 N_ENERGY_BINS = 12
 _MIN_ENTRIES = 5  # a spread from fewer showers says nothing
+_NARROWEST = 0.1  # width of a ring on a logarithmic axis, over its radius
+_NEARLY_EMPTY = 0.9  # a fraction of empty voxels above which their number says nothing to the eye
 
 
 def layer_edges(n_layers: int) -> np.ndarray:
@@ -28,11 +32,16 @@ def radial_panel(evaluation: Evaluation) -> Panel:
     A detector whose rings differ much in width gets a logarithmic axis that starts inside the
     first ring.
     """
-    edges = evaluation.ring_edges_mm
-    is_wide = bool(edges[-1] > 50 * edges[1])
+    return _ring_panel(Curve(evaluation.ring_edges_mm, *evaluation.radial))
+
+
+def _ring_panel(curve: Curve) -> Panel:
+    """The panel of energy per area, with the axis that its rings need."""
+    is_wide = bool(curve.edges[-1] > 40 * curve.edges[1])
     if is_wide:
-        edges = np.concatenate([[max(edges[0], edges[1] / 2)], edges[1:]])
-    curve = Curve(edges, *evaluation.radial)
+        curve = joined_rings(curve)
+        start = curve.edges[0] or curve.edges[1] / 2
+        curve = curve._replace(edges=np.concatenate([[start], curve.edges[1:]]))
     y_label = "energy / area [MeV/mm$^2$]"
     return Panel(curve, "radius [mm]", y_label, "radial profile", is_wide, log_y=True)
 
@@ -45,10 +54,69 @@ def _mean_curve(reference: np.ndarray, generated: np.ndarray) -> Curve:
     return Curve(layer_edges(reference.shape[1]), *columns)
 
 
+def joined_rings(curve: Curve) -> Curve:
+    """Join rings that a logarithmic axis would crowd: each at least _NARROWEST of its radius.
+
+    A ring counts with the difference of its squared radii; errors are added in squares, as far out,
+    where rings are joined, the energies of neighbours are nearly independent.
+    """
+    edges, first = curve.edges, [0]
+    for i in range(1, len(edges) - 1):
+        if edges[i] >= (1 + _NARROWEST) * edges[first[-1]] and (
+            edges[-1] >= (1 + _NARROWEST) * edges[i]
+        ):
+            first.append(i)
+    area = np.diff(edges**2)
+    total = np.add.reduceat(area, first)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(area * values, first) / total
+
+    def error(values: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.add.reduceat((area * values) ** 2, first)) / total
+
+    return Curve(
+        np.append(edges[first], edges[-1]),
+        mean(curve.reference),
+        error(curve.reference_error),
+        mean(curve.generated),
+        error(curve.generated_error),
+    )
+
+
+def mean_layer_panel(reference: Sample, generated: Sample) -> Panel:
+    """Return what longitudinal_panel does, of samples that have not been evaluated."""
+    a, b = (sample.moments.features.e_layer_mev for sample in (reference, generated))
+    return Panel(_mean_curve(a, b), "layer", "mean energy [MeV]", "longitudinal profile")
+
+
+def mean_ring_panel(reference: Sample, generated: Sample, detector: Detector) -> Panel:
+    """Return what radial_panel does, of samples that have not been evaluated."""
+    edges = ring_edges_mm(detector)
+    area = ring_areas_mm2(detector, edges)
+    a, b = (sample.moments.ring_energy_mev / area for sample in (reference, generated))
+    return _ring_panel(_mean_curve(a, b)._replace(edges=edges))
+
+
 def sparsity_panel(reference: Sample, generated: Sample) -> Panel:
     """Return the mean fraction of empty voxels of each layer."""
     curve = _mean_curve(reference.moments.features.sparsity, generated.moments.features.sparsity)
     return Panel(curve, "layer", "fraction of empty voxels", "sparsity")
+
+
+def occupancy_panel(reference: Sample, generated: Sample, detector: Detector) -> Panel:
+    """Return the sparsity of the layers; of fine cells, nearly all empty, the number of hits.
+
+    Args:
+        reference: the reference sample.
+        generated: the generated sample.
+        detector: their readout.
+    """
+    empty = [sample.moments.features.sparsity for sample in (reference, generated)]
+    if empty[0].mean(axis=0).min() < _NEARLY_EMPTY:
+        return sparsity_panel(reference, generated)
+    a, b = ((1 - values) * np.diff(detector.offsets) for values in empty)
+    return Panel(_mean_curve(a, b), "layer", "mean cells above threshold", "hits")
 
 
 def width_profile_panel(reference: Sample, generated: Sample) -> Panel:

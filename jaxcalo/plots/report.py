@@ -6,6 +6,7 @@ import tempfile
 from os import PathLike
 from pathlib import Path
 
+from jaxcalo.data.point_cloud import Clouds
 from jaxcalo.geometry import Detector
 from jaxcalo.metrics.evaluation import Evaluation
 from jaxcalo.metrics.sample import Sample
@@ -16,10 +17,14 @@ from jaxcalo.plots.text import to_html, to_markdown
 PICTURE_FOLDER = "pictures"
 
 
-def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+def write_all(folder: Path, files: dict[str, bytes]) -> None:
     """Write files under temporary names first and rename them when all are on disk.
 
     An error on the way leaves the files that stood there before, and no temporary ones.
+
+    Args:
+        folder: made if it does not exist.
+        files: contents by path in the folder.
     """
     written: list[tuple[str, Path]] = []
     try:
@@ -45,6 +50,7 @@ def write_report(
     detector: Detector,
     out_dir: str | PathLike,
     labels: tuple[str, str] = ("Geant4", "generated"),
+    clouds: tuple[Clouds, Clouds] | None = None,
 ) -> Path:
     """Write the report of an evaluation.
 
@@ -55,12 +61,14 @@ def write_report(
         detector: their readout.
         out_dir: folder of the report, made if it does not exist.
         labels: names of reference and generated sample in pictures and text.
+        clouds: a few clouds of reference and generated sample, of similar energies, to be shown
+            one by one.
 
     Returns:
         The path of report.json; report.md, report.html (which needs no other file) and the folder
         of pictures stand beside it. All files are replaced together or not at all.
     """
-    pictures = draw_pictures(evaluation, reference, generated, detector, labels)
+    pictures = draw_pictures(evaluation, reference, generated, detector, labels, clouds)
     files, embedded, linked = {}, [], []
     for picture in pictures:
         path, png = f"{PICTURE_FOLDER}/{picture.name}.png", to_png(picture.figure)
@@ -71,5 +79,5 @@ def write_report(
     files["report.html"] = to_html(evaluation, labels, embedded).encode()
     numbers = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
     files["report.json"] = (numbers + "\n").encode()
-    _write_all(Path(out_dir), files)
+    write_all(Path(out_dir), files)
     return Path(out_dir) / "report.json"

@@ -13,6 +13,7 @@ from jaxcalo.geometry import CartesianLayer, Detector, PolarLayer
 from jaxcalo.metrics.correlation import Correlation
 from jaxcalo.plots.style import DIVERGING, SEQUENTIAL, new_figure, style
 
+SHARE = 0.999  # of the energy of both samples lies in the part of a large matrix that is shown
 _DECADES = 5  # shown below the maximum
 _RATIO_RANGE = (0.5, 2.0)
 _EMPTY = "#cccccc"
@@ -110,6 +111,68 @@ def azimuth_view(detector: Detector, reference: np.ndarray, generated: np.ndarra
     return View(_merge(tiles), "layer", "azimuth", label, is_angle=True)
 
 
+def _matrices(detector: Detector) -> list[tuple[CartesianLayer, slice]]:
+    """Layer and voxels of each Cartesian layer."""
+    return [
+        (layer, slice(int(detector.offsets[i]), int(detector.offsets[i + 1])))
+        for i, layer in enumerate(detector.relevant_layers)
+        if isinstance(layer, CartesianLayer)
+    ]
+
+
+def _is_stack(detector: Detector) -> bool:
+    """Whether the detector is several equal matrices behind each other, and nothing else."""
+    shapes = {(m.x_edges_mm, m.y_edges_mm) for m, _ in _matrices(detector)}
+    return len(shapes) == 1 and len(_matrices(detector)) == detector.n_layers > 1
+
+
+def _margin(profiles: tuple[np.ndarray, np.ndarray]) -> int:
+    """How many bins at each end of both profiles hold no more than 1 - SHARE of the energy."""
+    margins = []
+    for profile in profiles:
+        energy = np.cumsum(profile)
+        outside = np.minimum(energy, energy[-1] - np.append(0.0, energy[:-1]))
+        inside = np.flatnonzero(outside > (1 - SHARE) / 2 * energy[-1])
+        margins += [inside[0], len(profile) - 1 - inside[-1]] if len(inside) else []
+    return int(min(margins, default=0))
+
+
+def front_view(detector: Detector, reference: np.ndarray, generated: np.ndarray) -> View:
+    """Return the energy of all layers in x and y, in the part of the matrix that has energy.
+
+    Args:
+        detector: the readout, equal Cartesian layers.
+        reference: (n_voxels,) mean shower of the reference, MeV.
+        generated: (n_voxels,) mean shower of the generated sample, MeV.
+
+    Returns:
+        One tile.
+    """
+    layer, _ = _matrices(detector)[0]
+    grids = [mean.reshape(-1, *layer.grid_shape).sum(axis=0) for mean in (reference, generated)]
+    across = [_margin((grids[0].sum(axis=i), grids[1].sum(axis=i))) for i in (0, 1)]
+    cut = min(across)
+    n_y, n_x = layer.grid_shape
+    x, y = slice(cut, n_x - cut), slice(cut, n_y - cut)
+    edges = (np.asarray(layer.x_edges_mm)[cut : n_x - cut + 1],)
+    edges += (np.asarray(layer.y_edges_mm)[cut : n_y - cut + 1],)
+    tile = Tile(*edges, *(grid[y, x] for grid in grids))
+    return View([tile], "x [mm]", "y [mm]", "mean energy, all layers [MeV]", is_square=True)
+
+
+def side_view(detector: Detector, reference: np.ndarray, generated: np.ndarray) -> View:
+    """Return the energy of all rows in layer and x; arguments as in front_view."""
+    layer, _ = _matrices(detector)[0]
+    grids = [mean.reshape(-1, *layer.grid_shape).sum(axis=1).T for mean in (reference, generated)]
+    cut = _margin((grids[0].sum(axis=1), grids[1].sum(axis=1)))
+    n_x = layer.grid_shape[1]
+    edges = np.asarray(layer.x_edges_mm)[cut : n_x - cut + 1]
+    tile = Tile(
+        np.arange(detector.n_layers + 1) - 0.5, edges, *(grid[cut : n_x - cut] for grid in grids)
+    )
+    return View([tile], "layer", "x [mm]", "mean energy, all rows [MeV]")
+
+
 def crystal_view(detector: Detector, reference: np.ndarray, generated: np.ndarray) -> View:
     """Return the mean energy of each crystal in the matrix that has the most.
 
@@ -121,12 +184,7 @@ def crystal_view(detector: Detector, reference: np.ndarray, generated: np.ndarra
     Returns:
         One tile.
     """
-    matrices = [
-        (layer, slice(int(detector.offsets[i]), int(detector.offsets[i + 1])))
-        for i, layer in enumerate(detector.relevant_layers)
-        if isinstance(layer, CartesianLayer)
-    ]
-    layer, rows = max(matrices, key=lambda pair: reference[pair[1]].sum())
+    layer, rows = max(_matrices(detector), key=lambda pair: reference[pair[1]].sum())
     grids = (mean[rows].reshape(layer.grid_shape) for mean in (reference, generated))
     tile = Tile(np.asarray(layer.x_edges_mm), np.asarray(layer.y_edges_mm), *grids)
     return View([tile], "x [mm]", "y [mm]", "mean energy [MeV]", is_square=True)
@@ -211,7 +269,9 @@ def average_figures(
         makers["average_radius"] = radius_view
         if any(layer.n_azimuth > 1 for _, layer, _ in _polar_layers(detector)):
             makers["average_azimuth"] = azimuth_view
-    if not detector.is_cylindrical:
+    if _is_stack(detector):
+        makers |= {"average_front": front_view, "average_side": side_view}
+    elif not detector.is_cylindrical:
         makers["average_crystals"] = crystal_view
     return {
         name: average_figure(make(detector, reference, generated), labels)

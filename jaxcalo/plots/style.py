@@ -13,10 +13,13 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Of the palette of Okabe and Ito (2008), which colour-blind readers tell apart.
+# Of the palette of Okabe and Ito (2008), which colour-blind readers tell apart; without black,
+# which is the reference's, and yellow, which is pale on white.
 REFERENCE = "#555555"
 REFERENCE_FILL = "#d9d9d9"
 GENERATED = "#d55e00"
+SERIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # several samples
+MARKERS = ("o", "s", "^", "D", "v")  # as many as are coprime to the colours: 30 different lines
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr"
 

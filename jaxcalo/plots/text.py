@@ -155,7 +155,8 @@ def _heading(evaluation: Evaluation, labels: tuple[str, str]) -> tuple[str, str]
     return title, about
 
 
-def _markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
+    """Write a table as Markdown."""
     return markdown_table(table.header, table.rows, table.numbers)
 
 
@@ -178,12 +179,12 @@ def to_markdown(
     parts += [f"> {warning}"] if warning else []
     parts += [
         about,
-        _markdown(sample_table(evaluation, labels)),
+        table_markdown(sample_table(evaluation, labels)),
         "## Observables",
-        _markdown(observable_table(evaluation)),
+        table_markdown(observable_table(evaluation)),
         "\n".join(f"* {note}" for note in notes(evaluation)),
         "## Separation powers",
-        _markdown(separation_table(evaluation)),
+        table_markdown(separation_table(evaluation)),
         _correlation_sentence(evaluation),
         "## Pictures",
         *(f"{caption}\n\n![{caption}]({path})" for path, caption in pictures),
@@ -191,7 +192,9 @@ def to_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _html_table(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """Write a table as HTML; rows that are judged are marked."""
+
     def row(cells: tuple[str, ...], tag: str, css: str = "") -> str:
         inner = "".join(
             f"<{tag}{' class=number' if i in table.numbers else ''}>{html.escape(cell)}</{tag}>"
@@ -221,27 +224,41 @@ def to_html(
     warning = incident_warning(evaluation)
     good = " good" if agrees(evaluation) else ""
     parts = [
+        f'<p class="verdict{good}">{html.escape(verdict(evaluation))}</p>',
+        f'<p class="warning">{html.escape(warning)}</p>' if warning else "",
+        f"<p>{about}</p>",
+        table_html(sample_table(evaluation, labels)),
+        "<h2>Observables</h2>",
+        table_html(observable_table(evaluation)),
+        *(f'<p class="note">{html.escape(note)}</p>' for note in notes(evaluation)),
+        '<p class="note">A green bar at the left of a row: within the floor; orange: not.</p>',
+        "<h2>Separation powers</h2>",
+        table_html(separation_table(evaluation)),
+        f"<p>{_correlation_sentence(evaluation)}</p>",
+        "<h2>Pictures</h2>",
+    ]
+    return html_page(title, parts, pictures)
+
+
+def html_page(title: str, parts: list[str], pictures: list[tuple[bytes, str]]) -> str:
+    """Return a page that needs no other file.
+
+    Args:
+        title: of the page, escaped.
+        parts: HTML; empty ones are left out.
+        pictures: PNG bytes and caption of each picture, to follow the parts.
+    """
+    page = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f"<style>{_CSS}</style></head><body>",
         f"<h1>{title}</h1>",
-        f'<p class="verdict{good}">{html.escape(verdict(evaluation))}</p>',
-        f'<p class="warning">{html.escape(warning)}</p>' if warning else "",
-        f"<p>{about}</p>",
-        _html_table(sample_table(evaluation, labels)),
-        "<h2>Observables</h2>",
-        _html_table(observable_table(evaluation)),
-        *(f'<p class="note">{html.escape(note)}</p>' for note in notes(evaluation)),
-        '<p class="note">A green bar at the left of a row: within the floor; orange: not.</p>',
-        "<h2>Separation powers</h2>",
-        _html_table(separation_table(evaluation)),
-        f"<p>{_correlation_sentence(evaluation)}</p>",
-        "<h2>Pictures</h2>",
+        *(part for part in parts if part),
     ]
     for png, caption in pictures:
         data, text = base64.b64encode(png).decode("ascii"), html.escape(caption)
-        parts.append(
+        page.append(
             f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
             f"<figcaption>{text}</figcaption></figure>"
         )
-    return "\n".join([part for part in parts if part] + ["</body></html>", ""])
+    return "\n".join([*page, "</body></html>", ""])

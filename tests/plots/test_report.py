@@ -11,7 +11,7 @@ from jaxcalo.data.toy import toy_showers
 from jaxcalo.geometry import CartesianLayer, Detector, PolarLayer
 from jaxcalo.metrics import OBSERVABLES, condense, evaluate, verdict
 from jaxcalo.plots import write_report
-from jaxcalo.plots.report import _write_all
+from jaxcalo.plots.report import write_all
 from jaxcalo.plots.text import incident_warning, observable_table
 
 LABELS = ("Geant4", "a <fast> model")
@@ -152,11 +152,11 @@ def test_an_error_while_drawing_leaves_the_old_report(tmp_path, monkeypatch):
 
 
 def test_an_error_while_writing_leaves_the_old_files_and_no_others(tmp_path):
-    _write_all(tmp_path, {"a.txt": b"old a", "sub/b.txt": b"old b"})
+    write_all(tmp_path, {"a.txt": b"old a", "sub/b.txt": b"old b"})
     with pytest.raises(TypeError):
-        _write_all(tmp_path, {"a.txt": b"new a", "sub/b.txt": "not bytes", "c.txt": b"new c"})
+        write_all(tmp_path, {"a.txt": b"new a", "sub/b.txt": "not bytes", "c.txt": b"new c"})
     found = {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*.txt*")}
     assert found == {"a.txt": b"old a", "sub/b.txt": b"old b"}
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 2
-    _write_all(tmp_path, {"a.txt": b"new a"})
+    write_all(tmp_path, {"a.txt": b"new a"})
     assert (tmp_path / "a.txt").read_bytes() == b"new a"
