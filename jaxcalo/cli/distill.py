@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxcalo.cli.progress import training_bar
+from jaxcalo.cli.train import run_training
 from jaxcalo.errors import InputError
-from jaxcalo.experiment import Experiment, load_run, student_of, to_record, train
+from jaxcalo.experiment import (
+    CloudExperiment,
+    Experiment,
+    TrainedClouds,
+    cloud_student_of,
+    load_trained,
+    student_of,
+    to_record,
+)
 from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation
 
 Student = Literal["consistency", "progressive"]
@@ -31,9 +39,9 @@ class _Options:
     to: Student
     out: Path
     dry_run: bool = False
-    experiment: Annotated[Experiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = (
-        dataclasses.field(default_factory=Experiment)
-    )
+    experiment: Annotated[
+        Experiment | CloudExperiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff
+    ] = dataclasses.field(default_factory=Experiment)
 
 
 def distill_main(arguments: list[str]) -> None:
@@ -44,7 +52,11 @@ def distill_main(arguments: list[str]) -> None:
         "consistency": ConsistencyDistillation(),
         "progressive": ProgressiveDistillation(),
     }[to]
-    trained = load_run(run)
+    trained = load_trained(run)
+    if isinstance(trained, TrainedClouds):
+        default = cloud_student_of(trained, run, few_steps)
+    else:
+        default = student_of(trained, run, few_steps)
     named = run if run.name else run.absolute()  # "." has no name
     default_out = named.with_name(f"{named.name}-{to}")
     options = tyro.cli(
@@ -52,18 +64,19 @@ def distill_main(arguments: list[str]) -> None:
         args=arguments[1:],
         prog=f"jaxcalo distill {run}",
         description="Distil a trained run into a student that samples in few steps.",
-        default=_Options(to, default_out, False, student_of(trained, run, few_steps)),
+        default=_Options(to, default_out, False, default),
         config=(tyro.conf.AvoidSubcommands,),
     )
     experiment = options.experiment
-    if isinstance(experiment.few_steps, ProgressiveDistillation):
+    if isinstance(experiment, Experiment) and isinstance(
+        experiment.few_steps, ProgressiveDistillation
+    ):
         sampling = dataclasses.replace(experiment.sampling, n_steps=experiment.few_steps.last_steps)
         experiment = dataclasses.replace(experiment, sampling=sampling)
     if options.dry_run:
         print(json.dumps(to_record(experiment), indent=2))
         return
-    with training_bar(experiment.training.n_steps) as observe:
-        train(experiment, options.out, observe=observe)
+    run_training(experiment, options.out)
     print(f"student: {options.out}; sample it with: jaxcalo sample {options.out} -n 1000 -o FILE")
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import tyro
 
 from jaxcalo.cli.bench import bench
+from jaxcalo.cli.calibrate import calibrate
 from jaxcalo.cli.challenge import challenge
+from jaxcalo.cli.compare import compare
 from jaxcalo.cli.distill import distill_help, distill_main
 from jaxcalo.cli.doctor import doctor
 from jaxcalo.cli.evaluate import evaluate
@@ -29,8 +31,10 @@ _VERBS = {
     "quickstart": quickstart,
     "train": train_help,
     "distill": distill_help,
+    "calibrate": calibrate,
     "sample": sample,
     "evaluate": evaluate,
+    "compare": compare,
     "challenge": challenge,
     "search-grid": search_grid,
     "pareto": pareto,

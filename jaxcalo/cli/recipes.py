@@ -5,14 +5,14 @@ from pathlib import Path
 
 from jaxcalo import recipes
 from jaxcalo.errors import InputError
-from jaxcalo.experiment import Experiment
+from jaxcalo.experiment import CloudExperiment, Experiment
 
 
-def load_recipe(name_or_path: str) -> Experiment:
+def load_recipe(name_or_path: str) -> Experiment | CloudExperiment:
     """The `experiment` of a recipe file, or a shipped recipe by its name.
 
     Raises:
-        InputError: No such recipe, or the file does not define an Experiment.
+        InputError: No such recipe, or the file does not define an experiment.
     """
     if name_or_path in recipes.RECIPES:
         return recipes.RECIPES[name_or_path]
@@ -28,10 +28,10 @@ def load_recipe(name_or_path: str) -> Experiment:
         raise InputError(
             f"{path}: the recipe does not run ({type(error).__name__}: {error})"
         ) from error
-    if not isinstance(experiment, Experiment):
+    if not isinstance(experiment, Experiment | CloudExperiment):
         raise InputError(
             f"{path}: expected a recipe that defines "
-            "`experiment = jaxcalo.experiment.Experiment(...)`, "
+            "`experiment = jaxcalo.experiment.Experiment(...)` or CloudExperiment(...), "
             f"found {type(experiment).__name__}"
         )
     return experiment

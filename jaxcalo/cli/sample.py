@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 
@@ -12,9 +12,12 @@ from jaxcalo.errors import InputError
 from jaxcalo.units import GeV
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
-    from jaxcalo.experiment import TrainedModel
+    from jaxcalo.experiment import Request, TrainedClouds, TrainedModel
+    from jaxcalo.typing import Observe
 
 
 def sample(
@@ -35,7 +38,9 @@ def sample(
     shard: str = "0/1",
     dry_run: bool = False,
 ) -> None:
-    """Generate showers from a trained run into a CaloChallenge HDF5 file (MeV).
+    """Generate showers from a trained run into an HDF5 file.
+
+    It is in the CaloChallenge format (MeV); of a run on point clouds, in that of CaloClouds (GeV).
 
     Shower i depends on the seed and on i alone: not on --batch-size, devices or --shard.
 
@@ -46,7 +51,7 @@ def sample(
         energy: Incident energy of every shower in GeV.
         energy_range: Log-uniform energies between LO and HI in GeV; default: the trained range.
         energies_from: Take the incident energies, and whatever else the run is conditioned on, of
-            this shower file, in order.
+            this file of showers or clouds, in order.
         condition: NAME=VALUE[,VALUE...] for each data set beside the energy that the run is
             conditioned on, the same for all showers: --condition impact_mm=1.5,-3 pdg=22
         seed: Decides every energy and every shower.
@@ -61,33 +66,93 @@ def sample(
         shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
         dry_run: Say what would be done and stop.
     """
-    from jaxcalo.experiment import Request, load_run, sample_to_file, with_sampling
-    from jaxcalo.experiment.sampling import requested_conditions
+    from jaxcalo.experiment import Request, TrainedClouds, load_trained
 
-    trained = load_run(run)
-    sampling = changed_sampling(run, trained, sampler, grid, steps, guidance)
-    trained = with_sampling(trained, sampling)
+    trained = load_trained(run)
     request = Request(
         n_showers, energy, energy_range, energies_from, _named(condition), seed, _shard(shard)
     )
-    raw, first = requested_conditions(request, trained)
-    energies = raw[:, 0]
-    _warn_outside(raw, trained)
+    changes = (sampler, grid, steps, guidance)
+    if isinstance(trained, TrainedClouds):
+        job = _clouds(run, trained, request, changes)
+    else:
+        job = _showers(run, trained, request, changes)
     if dry_run:
-        print(
-            f"would write {len(energies)} showers "
-            f"(numbers {first} to {first + len(energies) - 1}) of "
-            f"{energies.min() / GeV:.3g} to {energies.max() / GeV:.3g} GeV, "
-            f"{trained.detector.n_voxels} voxels each, "
-            f"by {trained.experiment.sampling}, to {out}"
-        )
+        print(f"would write {job.planned}, to {out}")
         return
-    with sampling_bar(len(energies)) as observe:
-        n = sample_to_file(trained, request, out, batch_size=batch_size, observe=observe)
-    print(
-        f"{out}: {n} showers of {trained.detector.n_voxels} voxels, "
-        f"trained for {trained.step} steps"
-    )
+    with sampling_bar(job.n_showers) as observe:
+        n = job.write(out, batch_size, observe)
+    print(f"{out}: {n} showers of {job.made}, trained for {trained.step} steps")
+
+
+class _Job(NamedTuple):
+    """What is to be done for one run.
+
+    Attributes:
+        n_showers: How many showers.
+        planned: What will be written, in words.
+        made: Of what a shower is made, in words.
+        write: (file, batch size, observer) -> showers written.
+    """
+
+    n_showers: int
+    planned: str
+    made: str
+    write: "Callable[[Path, int, Observe], int]"
+
+
+_Changes = tuple[SamplerName | None, AnyGridName | None, int | None, float | None]
+
+
+def _showers(run: Path, trained: "TrainedModel", request: "Request", changes: _Changes) -> _Job:
+    """The job of a run on showers of voxels."""
+    from jaxcalo.experiment import sample_to_file, with_sampling
+    from jaxcalo.experiment.sampling import requested_conditions
+    from jaxcalo.preprocess import outside_ranges
+
+    sampling = changed_sampling(run, trained, *changes)
+    trained = with_sampling(trained, sampling)
+    raw, first = requested_conditions(request, trained)
+    _warn_energies(raw[:, 0], trained.energy_range_mev)
+    n_outside = int(outside_ranges(trained.conditions, raw[:, 1:]).sum())
+    if n_outside:
+        print(
+            f"jaxcalo: warning: the further conditions of {n_outside} of {len(raw)} showers lie "
+            "outside the trained ranges; these showers are an extrapolation",
+            file=sys.stderr,
+        )
+    made = f"{trained.detector.n_voxels} voxels"
+    planned = f"{_described(raw[:, 0], first)}, {made} each, by {sampling}"
+
+    def write(out: Path, batch_size: int, observe: "Observe") -> int:
+        return sample_to_file(trained, request, out, batch_size=batch_size, observe=observe)
+
+    return _Job(len(raw), planned, made, write)
+
+
+def _clouds(run: Path, trained: "TrainedClouds", request: "Request", changes: _Changes) -> _Job:
+    """The job of a run on point clouds."""
+    from jaxcalo.experiment import requested_energies, sample_clouds_to_file, with_cloud_sampling
+
+    if any(change is not None for change in changes):
+        trained = with_cloud_sampling(trained, changed_sampling(run, trained, *changes))
+    raw, first = requested_energies(request, trained)
+    _warn_energies(raw[:, 0], trained.energy_range_mev)
+    way = trained.experiment.sampling or "one evaluation of the generator"
+    made = f"at most {trained.max_points} points"
+    planned = f"{_described(raw[:, 0], first)}, {made} each, by {way}"
+
+    def write(out: Path, batch_size: int, observe: "Observe") -> int:
+        return sample_clouds_to_file(trained, request, out, batch_size=batch_size, observe=observe)
+
+    return _Job(len(raw), planned, made, write)
+
+
+def _described(energies_mev: "np.ndarray", first: int) -> str:
+    """How many showers, which ones, and of what energies."""
+    low, high = energies_mev.min() / GeV, energies_mev.max() / GeV
+    n = len(energies_mev)
+    return f"{n} showers (numbers {first} to {first + n - 1}) of {low:.3g} to {high:.3g} GeV"
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -114,10 +179,8 @@ def _named(texts: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def _warn_outside(raw: "np.ndarray", trained: "TrainedModel") -> None:
-    from jaxcalo.preprocess import outside_ranges
-
-    energies, (low, high) = raw[:, 0], trained.energy_range_mev
+def _warn_energies(energies: "np.ndarray", trained_range_mev: tuple[float, float]) -> None:
+    low, high = trained_range_mev
     # Half a percent: files hold energies in single precision, and a sample may have the range's
     # own ends.
     n_outside = int(((energies < 0.995 * low) | (energies > 1.005 * high)).sum())
@@ -126,12 +189,5 @@ def _warn_outside(raw: "np.ndarray", trained: "TrainedModel") -> None:
             f"jaxcalo: warning: {n_outside} of {len(energies)} incident energies lie outside "
             f"the trained range {low / GeV:.3g} to {high / GeV:.3g} GeV; "
             "their showers are an extrapolation",
-            file=sys.stderr,
-        )
-    n_outside = int(outside_ranges(trained.conditions, raw[:, 1:]).sum())
-    if n_outside:
-        print(
-            f"jaxcalo: warning: the further conditions of {n_outside} of {len(raw)} showers lie "
-            "outside the trained ranges; these showers are an extrapolation",
             file=sys.stderr,
         )

@@ -19,7 +19,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.families import GridConfig, SamplerConfig, Sampling
 
 if TYPE_CHECKING:
-    from jaxcalo.experiment import TrainedModel
+    from jaxcalo.experiment import TrainedClouds, TrainedModel
 
 SamplerName = Literal[
     "ddpm",
@@ -66,7 +66,7 @@ def sampler_name(sampler: SamplerConfig) -> str:
 
 def changed_sampling(
     run: Path,
-    trained: "TrainedModel",
+    trained: "TrainedModel | TrainedClouds",
     sampler: SamplerName | None,
     grid: AnyGridName | None,
     steps: int | None,
@@ -77,11 +77,16 @@ def changed_sampling(
     A sampler brings its own grid unless one is given.
 
     Raises:
-        InputError: Fewer than one step, or no grid was searched for this run and sampler.
+        InputError: Fewer than one step, a GAN, or no grid was searched for this run and sampler.
     """
     if steps is not None and steps < 1:
         raise InputError(f"--steps: expected at least 1, found {steps}")
     old = trained.experiment.sampling
+    if old is None:
+        raise InputError(
+            "--sampler, --steps, --grid, --guidance: expected none for a GAN, which has one way to "
+            "sample; leave them out"
+        )
     method, usual_grid = SAMPLERS[sampler] if sampler else (old.sampler, old.grid)
     n_steps = old.n_steps if steps is None else steps
     changed = dataclasses.replace(old, sampler=method, grid=usual_grid, n_steps=n_steps)
@@ -93,7 +98,7 @@ def changed_sampling(
 
 
 def grid_named(
-    run: Path, trained: "TrainedModel", name: AnyGridName, sampling: Sampling
+    run: Path, trained: "TrainedModel | TrainedClouds", name: AnyGridName, sampling: Sampling
 ) -> GridConfig:
     """A grid by its name; a searched one comes from the run's folder."""
     from jaxcalo.experiment import load_grid

@@ -6,6 +6,8 @@ from pathlib import Path
 from jaxcalo.diffusion import Consistency, Ddim
 from jaxcalo.diffusion.time_grids import Uniform
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.cloud_config import CloudDiffusion, CloudExperiment
+from jaxcalo.experiment.cloud_run import TrainedClouds
 from jaxcalo.experiment.config import Experiment, Teacher
 from jaxcalo.experiment.run import TrainedModel
 from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation, Sampling
@@ -53,3 +55,42 @@ def student_of(
         training=training,
         sampling=sampling,
     )
+
+
+def cloud_student_of(
+    trained: TrainedClouds,
+    run: Path,
+    few_steps: ConsistencyDistillation | ProgressiveDistillation,
+) -> CloudExperiment:
+    """The student of a trained run on point clouds, as CaloClouds II (CM) is of CaloClouds II.
+
+    Args:
+        trained: The teacher.
+        run: Its folder.
+        few_steps: How the student learns.
+
+    Raises:
+        InputError: The run has no paths to learn, or another method than consistency is asked for.
+    """
+    old, model = trained.experiment, trained.experiment.model
+    if not isinstance(model, CloudDiffusion) or model.few_steps is not None:
+        raise InputError(
+            f"{run}: expected a run of plain denoising as teacher (CloudDiffusion), found "
+            f"{'its student' if isinstance(model, CloudDiffusion) else type(model).__name__}; "
+            "distil another run"
+        )
+    if not isinstance(few_steps, ConsistencyDistillation):
+        raise InputError(
+            "--to: expected consistency for a run on point clouds, found progressive; "
+            "pass --to consistency"
+        )
+    student = dataclasses.replace(
+        model,
+        few_steps=few_steps,
+        optimizer=dataclasses.replace(
+            model.optimizer, learning_rate=model.optimizer.learning_rate * _LEARNING_RATE_SHARE
+        ),
+        sampling=Sampling(Consistency(), 1, Uniform()),
+    )
+    teacher = Teacher(str(run), trained.step, model.sampling.guidance)
+    return dataclasses.replace(old, model=student, teacher=teacher)

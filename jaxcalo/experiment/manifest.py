@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,15 +26,25 @@ _FORMAT = 1
 FIT_CHUNK = 1024
 
 
-def manifest_of(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
-    """The folder's manifest if it holds a run of this experiment, None if it holds nothing.
+def resumed_manifest(
+    experiment: Any, folder: Path, path: Path, new: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The manifest of the run in a folder, or a new one, written there.
+
+    Args:
+        experiment: What is to be trained.
+        folder: The run.
+        path: The data file.
+        new: Makes the manifest of a new run.
 
     Raises:
-        InputError: It holds a run of another experiment.
+        InputError: The folder holds a run of another experiment or of another data file.
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        return None
+        manifest = new()
+        write_json(folder / _MANIFEST, manifest)
+        return manifest
     # A field that an older version did not have is at its default.
     old = to_record(from_record(manifest["experiment"]))
     changed = differences(old, to_record(experiment))
@@ -42,6 +53,12 @@ def manifest_of(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
             f"{folder}: expected the configuration this run was started with, found other values "
             f"({'; '.join(changed)}); give the old values to resume it, "
             "or another --out to start anew"
+        )
+    if manifest["data"]["sha256"] != sha256(path):
+        raise InputError(
+            f"{folder}: expected the data file this run was trained on "
+            f"(SHA-256 {manifest['data']['sha256'][:12]}...), "
+            f"found another content in {path}; use that file or another --out"
         )
     return manifest
 
@@ -83,17 +100,38 @@ def new_manifest(
     check_conditions(conditions, file.read_conditions(0, file.n_showers), str(file.path))
     if detector.threshold_mev == 0.0:
         detector = dataclasses.replace(detector, threshold_mev=smallest)
+    energies_mev = float(energy.min()), float(energy.max())
+    return manifest_record(experiment, detector, file.path, file.n_showers, energies_mev) | {
+        "conditions": to_record(conditions)
+    }
+
+
+def manifest_record(
+    experiment: Any,
+    detector: Detector,
+    path: Path,
+    n_showers: int,
+    energy_range_mev: tuple[float, float],
+) -> dict[str, Any]:
+    """What every run writes down at its start.
+
+    Args:
+        experiment: What will be trained.
+        detector: The geometry, with the threshold used.
+        path: The data file.
+        n_showers: How many showers it has.
+        energy_range_mev: Smallest and largest incident energy that will be trained on.
+    """
     packages = ("jaxcalo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
         "format": _FORMAT,
         "experiment": to_record(experiment),
         "detector": to_record(detector),
-        "conditions": to_record(conditions),
         "data": {
-            "path": str(file.path),
-            "sha256": sha256(file.path),
-            "n_showers": file.n_showers,
-            "energy_range_mev": [float(energy.min()), float(energy.max())],
+            "path": str(path),
+            "sha256": sha256(path),
+            "n_showers": n_showers,
+            "energy_range_mev": list(energy_range_mev),
         },
         "versions": {
             "python": platform.python_version(),
@@ -140,17 +178,36 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write it whole or not at all.
+def trained_manifest(folder: Path) -> tuple[dict[str, Any], Any]:
+    """The manifest of a run that has a checkpoint, and its experiment.
+
+    Raises:
+        InputError: The folder is not a run, of this version, or nothing was trained yet.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(
+            f"{folder}: expected a run folder with manifest.json, found none; "
+            "make one with jaxcalo train"
+        )
+    experiment = from_record(manifest["experiment"])
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(
+            f"{folder}: expected a checkpoint, found none; train the run first (jaxcalo train)"
+        )
+    return manifest, experiment
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a file of a run folder, whole or not at all.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    path = folder / _MANIFEST
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(

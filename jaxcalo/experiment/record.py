@@ -6,12 +6,23 @@ from typing import Any
 from jaxcalo import diffusion, families, geometry, preprocess, training
 from jaxcalo.diffusion import time_grids
 from jaxcalo.errors import InputError
-from jaxcalo.experiment import config
+from jaxcalo.experiment import cloud_config, cloud_nets, config
 
 # What a record may name. Nothing else is ever constructed from a file.
 _TYPES = {
     cls.__name__: cls
     for cls in (
+        cloud_config.CloudData,
+        cloud_config.CloudDiffusion,
+        cloud_config.CloudExperiment,
+        cloud_config.CloudGan,
+        cloud_config.LatentCloudDiffusion,
+        cloud_config.ShowerFlow,
+        cloud_nets.EpicNet,
+        cloud_nets.EpicPlayers,
+        cloud_nets.MessagePassingPlayers,
+        cloud_nets.PointWiseNet,
+        cloud_nets.SetTransformerNet,
         config.Data,
         config.DiTNet,
         config.EnergyStage,
@@ -49,6 +60,8 @@ _TYPES = {
         families.ConsistencyDistillation,
         families.ConsistencyTraining,
         families.Diffusion,
+        families.Gan,
+        families.LatentCloud,
         families.ProgressiveDistillation,
         families.Sampling,
         families.TransportPairing,
@@ -56,17 +69,26 @@ _TYPES = {
         geometry.Detector,
         geometry.PolarLayer,
         preprocess.Classes,
+        preprocess.CloudCalibration,
         preprocess.Continuous,
         preprocess.IncidentFractions,
         preprocess.LayerShapes,
+        preprocess.PointScales,
+        preprocess.SummaryScales,
         time_grids.Karras,
         time_grids.Quadratic,
         time_grids.Searched,
         time_grids.Uniform,
         time_grids.UniformLogSnr,
         training.AdamW,
+        training.Adversarial,
         training.CheckpointPlan,
+        training.LeastSquares,
+        training.NonSaturating,
+        training.R1,
         training.TrainingPlan,
+        training.TwoSided,
+        training.Wasserstein,
     )
 }
 

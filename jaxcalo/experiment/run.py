@@ -25,11 +25,9 @@ from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.config import Experiment
 from jaxcalo.experiment.manifest import (
     FIT_CHUNK,
-    manifest_of,
     new_manifest,
-    read_manifest,
-    sha256,
-    write_manifest,
+    resumed_manifest,
+    trained_manifest,
 )
 from jaxcalo.experiment.record import from_record
 from jaxcalo.families import (
@@ -111,17 +109,13 @@ def train(
         detector = teacher.detector
     with open_showers(path, detector, experiment.data.conditions) as file:
         n_train = _n_train(experiment, file)
-        manifest = manifest_of(experiment, folder)
-        if manifest is None:
-            known = None if teacher is None else teacher.conditions
-            manifest = new_manifest(experiment, detector, file, n_train, known)
-            write_manifest(folder, manifest)
-        elif manifest["data"]["sha256"] != sha256(path):
-            raise InputError(
-                f"{folder}: expected the data file this run was trained on "
-                f"(SHA-256 {manifest['data']['sha256'][:12]}...), "
-                f"found another content in {path}; use that file or another --out"
-            )
+        known = None if teacher is None else teacher.conditions
+        manifest = resumed_manifest(
+            experiment,
+            folder,
+            path,
+            lambda: new_manifest(experiment, detector, file, n_train, known),
+        )
         detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
         if teacher is None:
             constants = _constants(experiment, detector, folder, file, n_train)
@@ -166,18 +160,13 @@ def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
     Raises:
         InputError: The folder is not a run, or its checkpoint is missing, foreign or damaged.
     """
-    manifest = read_manifest(folder)
-    if manifest is None:
+    manifest, experiment = trained_manifest(folder)
+    if not isinstance(experiment, Experiment):
         raise InputError(
-            f"{folder}: expected a run folder with manifest.json, found none; "
-            "make one with jaxcalo train"
+            f"{folder}: expected a run on showers of voxels, found one on point clouds, for which "
+            "this command has no meaning; give another run"
         )
-    experiment = from_record(manifest["experiment"])
     detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
-    if not (folder / "checkpoints").is_dir():
-        raise InputError(
-            f"{folder}: expected a checkpoint, found none; train the run first (jaxcalo train)"
-        )
     mesh = mesh or data_mesh()
     with Checkpoints(folder / "checkpoints") as checkpoints:
         constants = Constants(

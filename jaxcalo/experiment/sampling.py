@@ -117,26 +117,45 @@ def requested_conditions(request: Request, trained: TrainedModel) -> tuple[np.nd
     Raises:
         InputError: An impossible request.
     """
+    n = n_requested(request)
+    if request.energies_from is not None:
+        raw = _conditions_of(request.energies_from, request, trained)
+        raw = np.resize(raw, (len(raw) if n is None else n, raw.shape[1]))
+    else:
+        further = _fixed_conditions(request, trained)
+        energies = drawn_energies(request, trained.energy_range_mev, n or 0)
+        raw = np.column_stack([energies, np.tile(further, (len(energies), 1))])
+    return part_of(request, raw)
+
+
+def n_requested(request: Request) -> int | None:
+    """How many showers in all; None means as many as `energies_from` has.
+
+    Raises:
+        InputError: More than one source of energies, or no number.
+    """
     sources = [request.energy_gev, request.energy_range_gev, request.energies_from]
     if sum(source is not None for source in sources) > 1:
         raise InputError(
             "expected one of --energy, --energy-range and --energies-from, found several; give one"
         )
     n = request.n_showers
-    if request.energies_from is not None:
-        raw = _conditions_of(request.energies_from, request, trained)
-        n = len(raw) if n is None else n
-        raw = np.resize(raw, (max(n, 0), raw.shape[1]))
-    elif n is None:
+    if n is None and request.energies_from is None:
         raise InputError(
             "expected the number of showers, found none; give -n N (or --energies-from FILE)"
         )
-    else:
-        further = _fixed_conditions(request, trained)
-        energies = _energies(request, trained.energy_range_mev, max(n, 0))
-        raw = np.column_stack([energies, np.tile(further, (len(energies), 1))])
-    if n < 1:
+    if n is not None and n < 1:
         raise InputError(f"-n: expected at least 1 shower, found {n}")
+    return n
+
+
+def part_of(request: Request, raw: np.ndarray) -> tuple[np.ndarray, int]:
+    """The rows of a sample's conditions (n, 1 + k) that this shard makes, and the first's number.
+
+    Raises:
+        InputError: An energy that is not positive, or an impossible shard.
+    """
+    n = len(raw)
     if not (np.isfinite(raw[:, 0]).all() and (raw[:, 0] > 0.0).all()):
         raise InputError(f"--energy: expected a positive number of GeV, found {request.energy_gev}")
     index, parts = request.shard
@@ -161,7 +180,7 @@ def typical_conditions(trained: TrainedModel, n: int, seed: int) -> np.ndarray:
     return np.append(energies[:, None], np.asarray(further), axis=1)
 
 
-def _energies(request: Request, trained_range_mev: tuple[float, float], n: int) -> np.ndarray:
+def drawn_energies(request: Request, trained_range_mev: tuple[float, float], n: int) -> np.ndarray:
     """One energy, or log-uniform ones, MeV, (n,)."""
     if request.energy_gev is not None:
         return np.full(n, request.energy_gev * GeV, np.float32)

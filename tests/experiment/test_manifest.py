@@ -9,7 +9,7 @@ import pytest
 from jaxcalo.data import Showers, ShowerWriter, open_showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment import Data, Experiment, from_record, to_record
-from jaxcalo.experiment.manifest import manifest_of, new_manifest
+from jaxcalo.experiment.manifest import new_manifest, resumed_manifest, sha256
 from jaxcalo.geometry import load_geometry
 from jaxcalo.preprocess import Classes, Continuous
 
@@ -19,20 +19,34 @@ NAMES = ("pdg", "impact_mm")
 
 @pytest.fixture
 def older(tmp_path):
-    """A run folder of a version that knew no further conditions."""
+    """A run folder of a version that knew no further conditions, and its data file."""
+    data = tmp_path / "showers"
+    data.write_text("showers")
     record = json.loads(json.dumps(to_record(Experiment())))
     del record["data"]["conditions"]
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "experiment": record}))
-    return tmp_path
+    manifest = {"format": 1, "experiment": record, "data": {"sha256": sha256(data)}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path, data
+
+
+def resumed(experiment, folder, data):
+    return resumed_manifest(experiment, folder, data, pytest.fail)
 
 
 def test_a_run_of_an_older_version_goes_on(older):
-    assert manifest_of(Experiment(), older) is not None
+    assert resumed(Experiment(), *older)["format"] == 1
     with pytest.raises(InputError, match=r"found other values \(seed: 0 -> 3\)"):
-        manifest_of(dataclasses.replace(Experiment(), seed=3), older)
+        resumed(dataclasses.replace(Experiment(), seed=3), *older)
     changed = Data(conditions=("pdg",), augment=False)
     with pytest.raises(InputError, match=r"data.conditions: \[\] -> \['pdg'\]"):
-        manifest_of(dataclasses.replace(Experiment(), data=changed), older)
+        resumed(dataclasses.replace(Experiment(), data=changed), *older)
+
+
+def test_another_data_file_is_refused(older):
+    folder, data = older
+    data.write_text("other showers")
+    with pytest.raises(InputError, match="found another content in"):
+        resumed(Experiment(), folder, data)
 
 
 def made(path, n_train, pdg, conditions=None):
