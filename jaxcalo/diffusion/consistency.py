@@ -13,11 +13,13 @@ Source: Song et al. 2023 (arXiv:2303.01469), algorithms 2 and 3.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcalo.diffusion.parametrizations import Parametrization, X0Prediction
 from jaxcalo.diffusion.schedules import NoiseSchedule
+from jaxcalo.diffusion.time_grids import Times
 from jaxcalo.errors import InputError
 from jaxcalo.typing import Event, Scalar
 
@@ -52,19 +54,27 @@ def karras_time(schedule: NoiseSchedule, u: Scalar, rho: float = 7.0) -> Scalar:
     return jnp.clip(schedule.inverse_log_snr(log_snr), 0, 1)
 
 
-def grid_neighbours(
-    schedule: NoiseSchedule, u: Scalar, n_intervals: int, rho: float = 7.0
-) -> Neighbours:
-    """Return the ends of the interval, of n_intervals Karras intervals, that u in [0, 1) falls in.
+def grid_path(
+    schedule: NoiseSchedule, u: Scalar, n_intervals: int, n_steps: int = 1, rho: float = 7.0
+) -> Times:
+    """Return the way through the interval, of n_intervals of the Karras grid, that u falls in.
 
-    Source: Song et al. 2023 (arXiv:2303.01469), algorithm 2.
+    Args:
+        schedule: the noise schedule.
+        u: in [0, 1).
+        n_intervals: of the grid.
+        n_steps: equal steps of the Karras coordinate within the interval.
+        rho: as in `time_grids.karras`.
+
+    Returns:
+        Times (n_steps + 1,) from the later end to the earlier.
+
+    Source: Song et al. 2023 (arXiv:2303.01469), algorithm 2, with n_steps = 1.
     """
     index = jnp.minimum(jnp.floor(u * n_intervals), n_intervals - 1)
-    later = jnp.where(
-        index == n_intervals - 1, 1, karras_time(schedule, (index + 1) / n_intervals, rho)
-    )
-    earlier = jnp.where(index == 0, 0, karras_time(schedule, index / n_intervals, rho))
-    return Neighbours(later, earlier)
+    share = (index + jnp.linspace(1.0, 0.0, n_steps + 1)) / n_intervals
+    times = jax.vmap(lambda at: karras_time(schedule, at, rho))(share)
+    return jnp.where(share >= 1, 1.0, jnp.where(share <= 0, 0.0, times))
 
 
 def close_neighbours(

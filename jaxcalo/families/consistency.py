@@ -20,10 +20,11 @@ from jaxcalo.diffusion.consistency import (
     check_boundary,
     close_neighbours,
     consistency_distance,
-    grid_neighbours,
+    grid_path,
     n_intervals_at,
 )
 from jaxcalo.diffusion.noise_levels import LogNormalSigma
+from jaxcalo.diffusion.time_grids import Times
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, Net
 from jaxcalo.families.cloud_mask import Mask, masked_net, mean_scale
@@ -48,24 +49,30 @@ class ConsistencyDistillation:
     """Learn the paths of a trained teacher.
 
     Attributes:
-        n_intervals: Intervals of the Karras grid; the teacher makes one Heun step over one.
+        n_intervals: Intervals of the Karras grid. What the student answers at the noisy end it has
+            to learn through all of them, one after the other.
+        teacher_steps: Heun steps of the teacher over one interval: its path stays exact where the
+            intervals are few.
         target_decay: Decay per step of the slower copy whose answer at the earlier point is the
             target; 0 takes the student itself.
         huber: Width of the pseudo-Huber distance; 0 is the mean square.
 
     Raises:
-        InputError: No interval, or a decay outside [0, 1).
+        InputError: No interval or step, or a decay outside [0, 1).
     """
 
     n_intervals: int = 18
+    teacher_steps: int = 1
     target_decay: float = 0.0
     huber: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.n_intervals >= 1 and 0.0 <= self.target_decay < 1.0):
+        steps = min(self.n_intervals, self.teacher_steps)
+        if not (steps >= 1 and 0.0 <= self.target_decay < 1.0):
             raise InputError(
-                "consistency distillation: expected n_intervals >= 1 and target_decay from 0 to "
-                f"below 1, found {self.n_intervals} and {self.target_decay}; choose 18 and 0, say."
+                "consistency distillation: expected n_intervals and teacher_steps of 1 or more and "
+                f"target_decay from 0 to below 1, found {self.n_intervals}, {self.teacher_steps} "
+                f"and {self.target_decay}; choose 18, 1 and 0, say."
             )
 
 
@@ -194,7 +201,7 @@ def _pairs_by_teacher(
     teacher_guidance: float,
     mask: Mask | None,
 ) -> _MakePairs:
-    """The earlier point is one Heun step of the teacher; the weight is the process's own.
+    """The earlier point is where the teacher's Heun steps lead; the weight is the process's own.
 
     With weight 1 a student needs more than twice the batches, see experiments/README.md.
     """
@@ -204,17 +211,22 @@ def _pairs_by_teacher(
         level_key, event_key = jax.random.split(key)
         x_0, eps, cond = event_noise_pairs(event_key, config, encode, batch, mask)
         u = spread_levels(level_key, batch)
-        times = jax.vmap(lambda u: grid_neighbours(schedule, u, method.n_intervals))(u)
+        n_intervals, n_steps = method.n_intervals, method.teacher_steps
+        path = jax.vmap(lambda u: grid_path(schedule, u, n_intervals, n_steps))(u)
+        times = Neighbours(path[:, 0], path[:, -1])
         denoiser = plain_denoiser(net, state.target["teacher"], config)
         if teacher_guidance != 1.0:
             denoiser = guided(denoiser, teacher_guidance)
         sampler = Heun()(schedule, denoiser)
 
-        def step(x_t: Event, t: Scalar, r: Scalar, cond: Cond) -> Event:
-            return sampler.step(sampler.init(x_t, cond), None, t, r, cond).x
+        def walk(x_t: Event, path: Times, cond: Cond) -> Event:
+            def step(x: Event, ends: tuple[Scalar, Scalar]) -> tuple[Event, None]:
+                return sampler.step(sampler.init(x, cond), None, *ends, cond).x, None
+
+            return jax.lax.scan(step, x_t, (path[:-1], path[1:]))[0]
 
         x_t = noised(config, x_0, eps, times.later)
-        x_r = jax.vmap(step)(x_t, times.later, times.earlier, cond)
+        x_r = jax.vmap(walk)(x_t, path, cond)
         weight = jnp.exp(config.weighting.log_weight(schedule.log_snr(times.later)))
         return _Pairs(x_t, x_r, times, cond, weight)
 

@@ -33,7 +33,8 @@ def assert_one_line(capsys, code, *parts):
 
 def spawn(*arguments, devices=1):
     """Start one verb as a process of its own, with faked devices."""
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    environment = os.environ | {"XLA_FLAGS": flags}
     command = [sys.executable, "-m", "jaxcalo", *(str(argument) for argument in arguments)]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

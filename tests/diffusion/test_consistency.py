@@ -24,7 +24,7 @@ from jaxcalo.diffusion.consistency import (
     check_boundary,
     close_neighbours,
     consistency_distance,
-    grid_neighbours,
+    grid_path,
     karras_time,
     n_intervals_at,
 )
@@ -45,7 +45,7 @@ def coordinate(schedule, t, rho=7.0):
 @pytest.mark.parametrize("n", [1, 2, 18])
 def test_intervals_tile_the_time_and_are_the_karras_grid(schedule, n):
     u = (jnp.arange(n) + 0.5) / n
-    later, earlier = jax.jit(jax.vmap(lambda u: grid_neighbours(schedule, u, n)))(u)
+    later, earlier = jax.jit(jax.vmap(lambda u: grid_path(schedule, u, n)))(u).T
     assert later[-1] == 1.0
     assert earlier[0] == 0.0
     np.testing.assert_array_equal(later[:-1], earlier[1:])
@@ -58,13 +58,21 @@ def test_intervals_tile_the_time_and_are_the_karras_grid(schedule, n):
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_the_ends_of_u_fall_into_the_first_and_the_last_interval(schedule):
     n = 7
-    first = grid_neighbours(schedule, jnp.zeros(()), n)
+    first = grid_path(schedule, jnp.zeros(()), n)
     # The largest float32 below 1, times 7, rounds to 7.
-    last = grid_neighbours(schedule, jnp.asarray(np.nextafter(np.float32(1), np.float32(0))), n)
-    assert first.earlier == 0.0
-    assert last.later == 1.0
-    np.testing.assert_allclose(coordinate(schedule, first.later), 1 / n, rtol=1e-4)
-    np.testing.assert_allclose(coordinate(schedule, last.earlier), 1 - 1 / n, rtol=1e-4)
+    last = grid_path(schedule, jnp.asarray(np.nextafter(np.float32(1), np.float32(0))), n)
+    assert first[1] == 0.0
+    assert last[0] == 1.0
+    np.testing.assert_allclose(coordinate(schedule, first[0]), 1 / n, rtol=1e-4)
+    np.testing.assert_allclose(coordinate(schedule, last[1]), 1 - 1 / n, rtol=1e-4)
+
+
+def test_a_way_of_several_steps_is_the_finer_grid():
+    schedule = VarianceExploding()
+    ways = jax.vmap(lambda u: grid_path(schedule, u, 5, 3))((jnp.arange(5) + 0.5) / 5)
+    finer = time_grids.karras(schedule, 15)
+    np.testing.assert_allclose(ways[:, 0], finer[::-1][3::3], rtol=1e-5)
+    np.testing.assert_allclose(ways[2], finer[6:10], rtol=1e-5)
 
 
 @pytest.mark.parametrize("rho", [1.0, 7.0])
@@ -160,7 +168,7 @@ def test_exact_consistency_function_agrees_at_the_ends_of_a_teachers_step(schedu
     sampler = Heun()(schedule, ORACLE.denoiser(schedule))
 
     def disagreement(u, z, n):
-        t, r = grid_neighbours(schedule, u, n)
+        t, r = grid_path(schedule, u, n)
         marginal = ORACLE.marginal(schedule, t)
         x_t = marginal.mean + jnp.sqrt(marginal.variance) * z
         x_r = sampler.step(sampler.init(x_t, None), None, t, r, None).x

@@ -8,11 +8,12 @@ import pytest
 
 from jaxcalo.cli.recipes import load_recipe
 from jaxcalo.errors import InputError
-from jaxcalo.experiment import DiTNet, UNetNet
+from jaxcalo.experiment import DiTNet, Experiment, UNetNet
 from jaxcalo.geometry import load_geometry
 from jaxcalo.preprocess import IncidentFractions
 
-RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
+FILES = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
+RECIPES = [path for path in FILES if isinstance(load_recipe(str(path)), Experiment)]
 
 
 def shapes(net, n_numbers, n_conditions=1):
