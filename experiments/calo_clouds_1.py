@@ -22,7 +22,7 @@ experiment = CloudExperiment(
     data=CloudData(batch_size=16),
     flow=ShowerFlow(SummaryScales(symmetric=True)),
     model=LatentCloudDiffusion(
-        net=PointWiseNet((64, 128, 256, 128, 64)),
+        net=PointWiseNet(),
         encoder_hidden=64,
         encoder_layers=2,
         prior_couplings=4,
