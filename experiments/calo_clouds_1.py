@@ -15,7 +15,7 @@ from jaxcalo.experiment import (
     ShowerFlow,
 )
 from jaxcalo.families import Diffusion, LatentCloud
-from jaxcalo.preprocess import CloudCalibration, SummaryScales
+from jaxcalo.preprocess import SummaryScales
 from jaxcalo.training import AdamW, CheckpointPlan, TrainingPlan
 
 experiment = CloudExperiment(
@@ -37,6 +37,5 @@ experiment = CloudExperiment(
         optimizer=AdamW(learning_rate=2e-3),
         prior_optimizer=AdamW(learning_rate=1e-3),
     ),
-    calibration=CloudCalibration(distinct_cells=False),
     training=TrainingPlan(n_steps=2000, evaluate_every=500, checkpoints=CheckpointPlan(every=250)),
 )

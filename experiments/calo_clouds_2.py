@@ -15,7 +15,7 @@ from jaxcalo.experiment import (
     PointWiseNet,
     ShowerFlow,
 )
-from jaxcalo.preprocess import CloudCalibration, SummaryScales
+from jaxcalo.preprocess import SummaryScales
 from jaxcalo.training import AdamW, CheckpointPlan, TrainingPlan
 
 experiment = CloudExperiment(
@@ -26,6 +26,5 @@ experiment = CloudExperiment(
         points_per_shower=256,
         optimizer=AdamW(learning_rate=2e-3),
     ),
-    calibration=CloudCalibration(distinct_cells=False),
     training=TrainingPlan(n_steps=2500, evaluate_every=500, checkpoints=CheckpointPlan(every=250)),
 )

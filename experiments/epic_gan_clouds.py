@@ -7,7 +7,7 @@ jaxcalo evaluate --reference ild_photon_points_test.h5 --generated epic.h5 --geo
 """
 
 from jaxcalo.experiment import CloudData, CloudExperiment, CloudGan, EpicPlayers, ShowerFlow
-from jaxcalo.preprocess import CloudCalibration, SummaryScales
+from jaxcalo.preprocess import SummaryScales
 from jaxcalo.training import AdamW, CheckpointPlan, TrainingPlan
 
 adam = AdamW(learning_rate=2e-3, weight_decay=0.0, beta_1=0.0, ema_decay=0.995)
@@ -19,6 +19,5 @@ experiment = CloudExperiment(
         optimizer=adam,
         critic_optimizer=adam,
     ),
-    calibration=CloudCalibration(distinct_cells=False),
     training=TrainingPlan(n_steps=3000, evaluate_every=500, checkpoints=CheckpointPlan(every=250)),
 )

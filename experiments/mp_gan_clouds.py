@@ -14,7 +14,7 @@ from jaxcalo.experiment import (
     ShowerFlow,
 )
 from jaxcalo.families import Gan
-from jaxcalo.preprocess import CloudCalibration, SummaryScales
+from jaxcalo.preprocess import SummaryScales
 from jaxcalo.training import R1, AdamW, Adversarial, CheckpointPlan, TrainingPlan
 
 adam = AdamW(learning_rate=2e-3, warmup_steps=50, weight_decay=0.0, beta_1=0.0, ema_decay=0.998)
@@ -28,6 +28,5 @@ experiment = CloudExperiment(
         critic_optimizer=adam,
         points_per_shower=256,
     ),
-    calibration=CloudCalibration(distinct_cells=False),
     training=TrainingPlan(n_steps=3500, evaluate_every=500, checkpoints=CheckpointPlan(every=250)),
 )

@@ -32,7 +32,7 @@ def calibrate(
     from jaxcalo.experiment import calibrate_hits, load_cloud_run
     from jaxcalo.preprocess import calibrated_number
 
-    trained = load_cloud_run(run)
+    trained = load_cloud_run(run, calibrated=False)
     path = data or Path(trained.experiment.data.path)
     with sampling_bar(n_showers) as observe:
         hits = calibrate_hits(trained, run, path, n_showers=n_showers, seed=seed, observe=observe)

@@ -43,20 +43,13 @@ def _checked_clouds(path: Path, detector: "Detector") -> "Iterator[Clouds]":
     import numpy as np
 
     from jaxcalo.data import open_clouds
+    from jaxcalo.data.point_cloud import check_layers
     from jaxcalo.geometry import project_cells
 
     total, inside = 0.0, 0.0
     with open_clouds(path) as file:
         for first, part in enumerate(file.chunks(_CHUNK_SHOWERS)):
-            beyond = np.flatnonzero(part.points[:, 2] >= detector.n_layers)
-            if len(beyond):
-                shower = first * _CHUNK_SHOWERS + part.shower[beyond[0]]
-                raise InputError(
-                    f"{path}: a point of shower {shower} is in layer"
-                    f" {part.points[beyond[0], 2]:.0f}, expected layers 0 to"
-                    f" {detector.n_layers - 1} for geometry {detector.name!r}; choose the geometry"
-                    " that the file was made for"
-                )
+            check_layers(part, detector, str(path), first * _CHUNK_SHOWERS)
             cells = project_cells(part.points, part.shower, detector, threshold_mev=0.0)
             total += float(part.points[:, 3].sum(dtype=np.float64))
             inside += float(cells.energy_mev.sum(dtype=np.float64))

@@ -27,6 +27,7 @@ import numpy as np
 from jaxcalo.data.calochallenge import plain_value
 from jaxcalo.data.validation import HDF5_ERRORS, damaged, numeric_dataset, open_hdf5
 from jaxcalo.errors import InputError
+from jaxcalo.geometry import Detector
 from jaxcalo.units import GeV
 
 ENERGY = "energy"
@@ -273,6 +274,24 @@ def check_clouds(clouds: Clouds, where: str, first_row: int = 0) -> None:
             f"{where}: a point of shower {first_row + clouds.shower[point]} must be finite, its"
             f" layer a whole number of 0 or more, its energy positive, found x {x:g} mm, y {y:g}"
             f" mm, layer {layer:g}, energy {energy:g} MeV; mend or remove that point"
+        )
+
+
+def check_layers(clouds: Clouds, detector: Detector, where: str, first_row: int = 0) -> None:
+    """Raise InputError for a point in a layer that the detector does not have.
+
+    Args:
+        clouds: n showers.
+        detector: the readout.
+        where: beginning of the message, e.g. the file's name.
+        first_row: number of the first shower in the file.
+    """
+    beyond = np.flatnonzero(clouds.points[:, 2] >= detector.n_layers)
+    if len(beyond):
+        raise InputError(
+            f"{where}: a point of shower {first_row + clouds.shower[beyond[0]]} is in layer"
+            f" {clouds.points[beyond[0], 2]:.0f}, expected layers 0 to {detector.n_layers - 1} for"
+            f" geometry {detector.name!r}; choose the geometry that the file was made for"
         )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcalo.data import CloudFile, PaddedClouds, pad
+from jaxcalo.data import CloudFile, Clouds, PaddedClouds, pad
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.cloud_config import (
     CloudExperiment,
@@ -49,6 +49,7 @@ from jaxcalo.preprocess import (
     cloud_condition,
     fit_points,
     fit_summary,
+    n_summary_components,
     no_point_constants,
     no_summary_constants,
     point_transform,
@@ -62,7 +63,7 @@ from jaxcalo.typing import Cond, Event, Key, Params, Scalar
 # rows that a cloud does not need are at most an eighth of the largest.
 _N_SIZES_CPU = 8
 _ROUND_TO = 64
-# Chosen: the largest of 1757 showers is a tenth below the largest of a million.
+# Chosen: room for showers larger than the largest that was trained on.
 _HEADROOM = 1.1
 
 
@@ -100,20 +101,25 @@ def fit_clouds(
     Raises:
         InputError: The showers cannot be used.
     """
-    energies, summaries, parts = [], [], []
+    energies, summaries, most = [], [], []
     summaries_of = jax.jit(jax.vmap(lambda points: summarise(points, detector.n_layers)))
-    for start in range(0, n_train, FIT_CHUNK):
-        clouds = file.read(start, min(start + FIT_CHUNK, n_train))
-        parts.append(clouds)
-        energies.append(clouds.incident_energy_mev)
-        padded = pad(clouds, file.max_points)
-        summaries.append(jax.device_get(summaries_of(padded.points)))
+
+    def summarised() -> Iterator[Clouds]:
+        """The showers, of which only the summaries stay in memory."""
+        for start in range(0, n_train, FIT_CHUNK):
+            clouds = file.read(start, min(start + FIT_CHUNK, n_train))
+            padded = pad(clouds, file.max_points)
+            summaries.append(jax.device_get(summaries_of(padded.points)))
+            energies.append(clouds.incident_energy_mev)
+            most.append(int(clouds.n_points.max()))
+            yield clouds
+
+    points = fit_points(experiment.points, summarised())
     stacked = jax.tree.map(lambda *columns: np.concatenate(columns), *summaries)
-    most = max(int(part.n_points.max()) for part in parts)
     return CloudConstants(
-        fit_points(experiment.points, parts),
+        points,
         fit_summary(experiment.flow.scales, np.concatenate(energies), stacked),
-        np.asarray(_round_up(_HEADROOM * most), np.int32),
+        np.asarray(_round_up(_HEADROOM * max(most)), np.int32),
     )
 
 
@@ -217,7 +223,7 @@ def build_clouds(
         )
     physics = _Physics(experiment, constants, detector.n_layers, hits)
     stage, n_steps = experiment.flow, experiment.training.n_steps
-    n_dims = jax.eval_shape(physics.encode_summary, jax.random.key(0), _one_cloud())[0].size
+    n_dims = n_summary_components(detector.n_layers)
     net = stage.build(n_dims)
     summary = flow(
         net,
@@ -324,10 +330,3 @@ def _sizes(max_points: int) -> list[int]:
 
 def _round_up(n: float) -> int:
     return math.ceil(n / _ROUND_TO) * _ROUND_TO
-
-
-def _one_cloud() -> PaddedClouds:
-    """A cloud of the right shapes."""
-    return PaddedClouds(
-        np.ones((), np.float32), np.ones((_ROUND_TO, 4), np.float32), np.asarray(1, np.int32)
-    )

@@ -87,7 +87,11 @@ class ShowerFlow:
 
 
 def _edm() -> Diffusion:
-    """Continuous noise levels with the published range, preconditioned for unit variance."""
+    """Continuous noise levels in the published range, preconditioned for unit variance.
+
+    The published distribution of the levels is -1.2, 1.2 at half the width, -0.5, 1.2 here; chosen:
+    a little wider, for the noisy end, where sampling begins.
+    """
     return Diffusion(
         schedule=VarianceExploding(0.002, 80.0), noise_levels=LogNormalSigma(-0.6, 1.4)
     )
@@ -98,8 +102,8 @@ class CloudDiffusion:
     """CaloClouds II: continuous noise levels, 25 evaluations; its student needs one.
 
     The published 25 evaluations are 13 steps of Heun on the Karras grid. They have not converged on
-    a distribution with a tail as long as that of the radius: twice the energy beyond 75 mm, which
-    40 steps of Heun, and 25 of DPM-Solver++(2M), do not have.
+    a distribution with a tail as long as that of the radius: of one model's clouds 0.72 % of the
+    energy lay beyond 75 mm, with 40 steps of Heun or 24 of DPM-Solver++(2M) 0.45 %; Geant4, 0.35 %.
 
     Attributes:
         net: The network on points.

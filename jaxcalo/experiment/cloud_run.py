@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +12,12 @@ from jax.sharding import Mesh
 
 from jaxcalo.data import (
     CloudFile,
-    CloudLoader,
-    Clouds,
     PaddedClouds,
     open_cloud_loader,
     open_clouds,
     pad,
 )
-from jaxcalo.data.loader import prefetch
+from jaxcalo.data.point_cloud import check_layers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.cloud_build import (
     CloudConstants,
@@ -35,7 +33,7 @@ from jaxcalo.experiment.manifest import (
     trained_manifest,
 )
 from jaxcalo.experiment.record import from_record
-from jaxcalo.experiment.run import TrainedModel, load_run
+from jaxcalo.experiment.run import Batches, TrainedModel, check_teacher, load_run, restored
 from jaxcalo.families import GenerativeModel, Sampling
 from jaxcalo.geometry import Detector, load_geometry
 from jaxcalo.preprocess import HitCalibration
@@ -132,7 +130,7 @@ def train_clouds(
     fit_model(
         fit_key,
         built.model.algorithm,
-        _Batches(loader),
+        Batches(loader),
         experiment.training,
         run=folder,
         mesh=mesh,
@@ -142,12 +140,15 @@ def train_clouds(
     )
 
 
-def load_cloud_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedClouds:
+def load_cloud_run(
+    folder: Path, *, mesh: Mesh | None = None, calibrated: bool = True
+) -> TrainedClouds:
     """Load the newest checkpoint of a run on point clouds for sampling.
 
     Args:
         folder: The run.
         mesh: Devices; default all.
+        calibrated: With its hit calibration, if it has one.
 
     Raises:
         InputError: The folder is not such a run, or its checkpoint is missing, foreign or damaged.
@@ -172,7 +173,7 @@ def load_cloud_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedClouds:
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
     energy_range = tuple(manifest["data"]["energy_range_mev"])
     trained = TrainedClouds(model, params, constants, detector, experiment, step or 0, energy_range)
-    return with_hits(trained, _hits(folder, trained.step))
+    return with_hits(trained, _hits(folder, trained.step)) if calibrated else trained
 
 
 def with_hits(trained: TrainedClouds, hits: HitCalibration | None) -> TrainedClouds:
@@ -204,8 +205,8 @@ def with_cloud_sampling(trained: TrainedClouds, sampling: Sampling) -> TrainedCl
 
 
 def _load_teacher(experiment: CloudExperiment, mesh: Mesh) -> TrainedClouds | None:
-    method = experiment.model
-    is_student = isinstance(method, CloudDiffusion) and method.few_steps is not None
+    own = experiment.model
+    is_student = isinstance(own, CloudDiffusion) and own.few_steps is not None
     if experiment.teacher is None:
         if is_student:
             raise InputError(
@@ -214,17 +215,18 @@ def _load_teacher(experiment: CloudExperiment, mesh: Mesh) -> TrainedClouds | No
             )
         return None
     trained = load_cloud_run(Path(experiment.teacher.run), mesh=mesh)
-    if trained.step != experiment.teacher.step:
-        raise InputError(
-            f"{experiment.teacher.run}: expected the teacher this run was started with, after "
-            f"{experiment.teacher.step} steps, found it after {trained.step}; "
-            "choose another --out to distil it as it is now"
-        )
-    own = dataclasses.replace(experiment, model=trained.experiment.model)
+    check_teacher(experiment.teacher, trained.step)
     for field in ("points", "flow"):
-        if getattr(own, field) != getattr(trained.experiment, field):
+        if getattr(experiment, field) != getattr(trained.experiment, field):
             raise InputError(
                 f"--{field}: expected the teacher's for its student, found another; "
+                f"leave the fields of {field} as they are"
+            )
+    model = trained.experiment.model
+    for field in ("net", "diffusion"):
+        if getattr(own, field, None) != getattr(model, field, None):
+            raise InputError(
+                f"--model.{field}: expected the teacher's for its student, found another; "
                 f"leave the fields of {field} as they are"
             )
     return trained
@@ -239,6 +241,8 @@ def _hits(folder: Path, step: int) -> HitCalibration | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         hits = HitCalibration(*(np.asarray(record[name], float) for name in HitCalibration._fields))
         trained_steps = record["trained_steps"]
+        if any(cubic.shape != (4,) or not np.isfinite(cubic).all() for cubic in hits):
+            raise ValueError("no two cubics")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: expected a hit calibration, found something else ({error}); "
@@ -247,21 +251,9 @@ def _hits(folder: Path, step: int) -> HitCalibration | None:
     if trained_steps != step:
         raise InputError(
             f"{path}: expected the hit calibration after {step} steps, found one after "
-            f"{trained_steps}; delete it, and make it anew with jaxcalo calibrate"
+            f"{trained_steps}; make it anew with jaxcalo calibrate"
         )
     return hits
-
-
-class _Batches:
-    """The loader's clouds with their places in the global batch."""
-
-    def __init__(self, loader: CloudLoader):
-        self._loader = loader
-        share = loader.batch_size // loader.n_processes
-        self._index = np.arange(share, dtype=np.int32) + loader.process_index * share
-
-    def prefetch(self, start: int, stop: int) -> Iterator[Batch]:
-        return (Batch(self._index, clouds) for clouds in prefetch(self._loader, start, stop))
 
 
 def _new_manifest(
@@ -270,29 +262,17 @@ def _new_manifest(
     energies = []
     for start in range(0, n_train, FIT_CHUNK):
         clouds = file.read(start, min(start + FIT_CHUNK, n_train))
-        _check_layers(clouds, detector, file.path, start)
+        check_layers(clouds, detector, str(file.path), start)
         energies.append(clouds.incident_energy_mev)
     energy = np.concatenate(energies)
     energy_range = float(energy.min()), float(energy.max())
     return manifest_record(experiment, detector, file.path, file.n_showers, energy_range)
 
 
-def _check_layers(clouds: Clouds, detector: Detector, path: Path, first: int) -> None:
-    """Raise InputError for a point in a layer that the readout does not have."""
-    outside = np.flatnonzero(clouds.points[:, 2] >= detector.n_layers)
-    if len(outside):
-        raise InputError(
-            f"{path}: expected layers 0 to {detector.n_layers - 1}, for {detector.name!r} has "
-            f"{detector.n_layers} layers, found layer {clouds.points[outside[0], 2]:g} in shower "
-            f"{first + clouds.shower[outside[0]]}; train with the geometry of the file"
-        )
-
-
 def _constants(
     experiment: CloudExperiment, detector: Detector, folder: Path, file: CloudFile, n_train: int
 ) -> CloudConstants:
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        if checkpoints.latest_step is not None:
-            like = no_cloud_constants(experiment, detector)._asdict()
-            return CloudConstants(**checkpoints.restore_constants(like))
+    known = restored(folder, no_cloud_constants(experiment, detector)._asdict())
+    if known is not None:
+        return CloudConstants(**known)
     return fit_clouds(experiment, detector, file, n_train)

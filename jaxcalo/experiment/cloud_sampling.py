@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxcalo.data import CloudWriter, is_cloud_file, open_clouds, open_showers, unpad
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.cloud_run import TrainedClouds
-from jaxcalo.experiment.sampling import Request, drawn_energies, n_requested, part_of
-from jaxcalo.families import generate_chunks
-from jaxcalo.training import data_mesh
+from jaxcalo.experiment.sampling import (
+    Request,
+    drawn_energies,
+    facts_of,
+    n_requested,
+    part_of,
+    write_events,
+)
 
 
 def sample_clouds_to_file(
@@ -24,56 +28,27 @@ def sample_clouds_to_file(
     mesh: Mesh | None = None,
     observe: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
-    """Generate the requested showers into a file in the layout of CaloClouds.
-
-    Shower i of the sample depends on the seed and i alone: not on the batch size, the devices
-    or the shard.
-
-    Args:
-        trained: The model.
-        request: Which showers.
-        path: The file; written under another name first and renamed when whole.
-        batch_size: Showers per call of the compiled program; memory grows with it, not with
-            the number of showers.
-        mesh: Devices; default all.
-        observe: Called with (showers done, showers in all) after each batch.
-
-    Returns:
-        The number of showers written.
+    """Generate the requested showers into a file in the layout of CaloClouds: `sample_to_file`.
 
     Raises:
         InputError: An impossible request, or the file cannot be written.
     """
-    if batch_size < 1:
-        raise InputError(f"--batch-size: expected at least 1, found {batch_size}")
     raw, first = requested_energies(request, trained)
-    _, key = jax.random.split(jax.random.key(request.seed))
-    attributes = {
-        "generator": "jaxcalo",
-        "geometry": trained.detector.name,
-        "seed": request.seed,
-        "first_shower": first,
-        "trained_steps": trained.step,
+    attributes = facts_of(request, trained, first) | {
         "energy_unit": "GeV",
         "length_unit": "mm",
         "threshold_mev": trained.experiment.calibration.threshold_mev,
     }
-    chunks = generate_chunks(
-        key,
-        trained.model,
-        trained.params,
-        raw,
-        chunk=batch_size,
-        mesh=mesh or data_mesh(),
-        first_index=first,
+    return write_events(
+        trained,
+        request,
+        (raw, first),
+        CloudWriter(path, trained.max_points, attributes),
+        lambda raw, points: unpad(raw[:, 0], points),
+        batch_size=batch_size,
+        mesh=mesh,
+        observe=observe,
     )
-    done = 0
-    with CloudWriter(path, trained.max_points, attributes) as writer:
-        for points in chunks:
-            writer.append(unpad(raw[done : done + len(points), 0], points))
-            done += len(points)
-            observe(done, len(raw))
-    return done
 
 
 def requested_energies(request: Request, trained: TrainedClouds) -> tuple[np.ndarray, int]:

@@ -16,8 +16,9 @@ from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation, S
 # third more suffice.
 _LEARNING_RATE_SHARE = 0.5
 _STEPS_SHARE = 4 / 3
-# Chosen, for clouds: through 40 intervals of one step the answer to pure noise was still far too
-# narrow after 1500 batches; through 10 of four it is the teacher's after 750.
+# Chosen, for clouds: through 40 intervals of one step, at half the learning rate, the answer to
+# pure noise was still far too narrow after 1500 batches; through 10 of four it is the teacher's
+# after 750.
 _OF_CLOUDS = ConsistencyDistillation(n_intervals=10, teacher_steps=4)
 _CLOUD_STEPS_SHARE = 0.5
 

@@ -1,7 +1,6 @@
 """Grids of times searched for a run, kept in its folder as grids.json."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from jax import Array
 from jaxcalo.diffusion.time_grids import Searched
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build
+from jaxcalo.experiment.manifest import write_json
 from jaxcalo.experiment.run import TrainedModel
 from jaxcalo.experiment.sampling import typical_conditions
 from jaxcalo.families import GridConfig, GridSearch, SamplerConfig, search_grid
@@ -91,9 +91,7 @@ def save_grid(folder: Path, step: int, sampler: str, search: GridSearch) -> None
         "start_error": search.start_error,
         "error": search.error,
     }
-    temporary = folder / "grids.partial"
-    temporary.write_text(json.dumps(grids, indent=1), encoding="utf-8")
-    os.replace(temporary, folder / _FILE)
+    write_json(folder / _FILE, grids)
 
 
 def load_grid(folder: Path, step: int, sampler: str, n_steps: int) -> Searched:

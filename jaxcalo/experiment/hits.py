@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcalo.data import Clouds, open_clouds, unpad
-from jaxcalo.experiment.cloud_run import HIT_CALIBRATION, TrainedClouds, with_hits
+from jaxcalo.experiment.cloud_run import HIT_CALIBRATION, TrainedClouds
 from jaxcalo.experiment.manifest import write_json
 from jaxcalo.families import generate_chunks
 from jaxcalo.geometry import Detector, project_cells
@@ -30,7 +30,7 @@ def calibrate_hits(
     """Measure and keep how many points a run must make for the hits of Monte Carlo.
 
     Args:
-        trained: The model.
+        trained: The model, without a hit calibration.
         folder: Its run folder; hit_calibration.json is written there.
         data: Monte Carlo clouds, those it was trained on.
         n_showers: Showers to generate, at the energies of the file's first ones.
@@ -40,7 +40,6 @@ def calibrate_hits(
     Raises:
         InputError: Too few showers, or the folder cannot be written.
     """
-    plain = with_hits(trained, None)
     with open_clouds(data) as file:
         n_showers = min(n_showers, file.n_showers)
         reference = _counted(file.chunks(_CHUNK), trained.detector)
@@ -54,7 +53,7 @@ def calibrate_hits(
         return clouds
 
     generated = _counted(
-        map(counting, _generated(jax.random.key(seed), plain, energies)), trained.detector
+        map(counting, _generated(jax.random.key(seed), trained, energies)), trained.detector
     )
     calibration = fit_hit_calibration(*reference, *generated)
     record = {name: [float(x) for x in part] for name, part in calibration._asdict().items()}

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxcalo.data import (
+    CloudLoader,
     Loader,
     ShowerFile,
     Showers,
@@ -22,7 +23,7 @@ from jaxcalo.data import (
 from jaxcalo.data.samples import SAMPLES
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build, in_mev
-from jaxcalo.experiment.config import Experiment
+from jaxcalo.experiment.config import Experiment, Teacher
 from jaxcalo.experiment.manifest import (
     FIT_CHUNK,
     new_manifest,
@@ -140,7 +141,7 @@ def train(
         fit_model(
             fit_key,
             built.model.algorithm,
-            _Batches(loader),
+            Batches(loader),
             experiment.training,
             run=folder,
             mesh=mesh,
@@ -206,12 +207,7 @@ def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:
             )
         return None
     trained = load_run(Path(experiment.teacher.run), mesh=mesh)
-    if trained.step != experiment.teacher.step:
-        raise InputError(
-            f"{experiment.teacher.run}: expected the teacher this run was started with, after "
-            f"{experiment.teacher.step} steps, found it after {trained.step}; "
-            "choose another --out to distil it as it is now"
-        )
+    check_teacher(experiment.teacher, trained.step)
     for field in ("preprocess", "energies", "net", "diffusion"):
         if getattr(experiment, field) != getattr(trained.experiment, field):
             raise InputError(
@@ -227,15 +223,34 @@ def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:
     return trained
 
 
-class _Batches:
-    """The loader's showers with their places in the global batch."""
+def check_teacher(teacher: Teacher, step: int) -> None:
+    """Raise InputError if a teacher was trained further since its student was started."""
+    if step != teacher.step:
+        raise InputError(
+            f"{teacher.run}: expected the teacher this run was started with, after "
+            f"{teacher.step} steps, found it after {step}; "
+            "choose another --out to distil it as it is now"
+        )
 
-    def __init__(self, loader: Loader):
+
+def restored(folder: Path, like: dict[str, Any]) -> dict[str, Any] | None:
+    """The fitted preprocessing in a run's newest checkpoint; None if it has none yet."""
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        if checkpoints.latest_step is None:
+            return None
+        return checkpoints.restore_constants(like)
+
+
+class Batches:
+    """The loader's showers, or clouds, with their places in the global batch."""
+
+    def __init__(self, loader: Loader | CloudLoader):
         self._loader = loader
         share = loader.batch_size // loader.n_processes
         self._index = np.arange(share, dtype=np.int32) + loader.process_index * share
 
     def prefetch(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps start to stop, read ahead."""
         return (Batch(self._index, showers) for showers in prefetch(self._loader, start, stop))
 
 
@@ -246,10 +261,9 @@ def _n_train(experiment: Experiment, file: ShowerFile) -> int:
 def _constants(
     experiment: Experiment, detector: Detector, folder: Path, file: ShowerFile, n_train: int
 ) -> Constants:
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        if checkpoints.latest_step is not None:
-            like = _no_constants(experiment, detector)._asdict()
-            return Constants(**checkpoints.restore_constants(like))
+    known = restored(folder, _no_constants(experiment, detector)._asdict())
+    if known is not None:
+        return Constants(**known)
     starts = range(0, n_train, FIT_CHUNK)
     chunks = (file.read(start, min(start + FIT_CHUNK, n_train))[:2] for start in starts)
     return fit(experiment.preprocess, detector, chunks)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,9 +13,11 @@ from jaxcalo.data import Showers, ShowerWriter, open_showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import raw_condition
 from jaxcalo.experiment.run import TrainedModel
-from jaxcalo.families import generate_chunks
+from jaxcalo.families import GenerativeModel, generate_chunks
+from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Classes, Condition, check_conditions, draw_conditions
 from jaxcalo.training import data_mesh
+from jaxcalo.typing import Params
 from jaxcalo.units import GeV
 
 
@@ -74,19 +77,98 @@ def sample_to_file(
     Raises:
         InputError: An impossible request, or the file cannot be written.
     """
-    if batch_size < 1:
-        raise InputError(f"--batch-size: expected at least 1, found {batch_size}")
     raw, first = requested_conditions(request, trained)
-    _, key = jax.random.split(jax.random.key(request.seed))
-    attributes = {
+    attributes = facts_of(request, trained, first) | {
+        "energy_unit": "MeV",
+        "threshold_mev": trained.detector.threshold_mev,
+    }
+    columns = {condition.name: condition.size for condition in trained.conditions}
+    classes = {c.name for c in trained.conditions if isinstance(c, Classes)}
+
+    def showers_of(raw: np.ndarray, voxels: np.ndarray) -> Showers:
+        return Showers(raw[:, 0], voxels, raw[:, 1:] if columns else None)
+
+    writer = ShowerWriter(path, trained.detector.n_voxels, attributes, columns, classes)
+    return write_events(
+        trained,
+        request,
+        (raw, first),
+        writer,
+        showers_of,
+        batch_size=batch_size,
+        mesh=mesh,
+        observe=observe,
+    )
+
+
+class Sampled(Protocol):
+    """What can be sampled: a trained model of showers of voxels, or of point clouds."""
+
+    @property
+    def model(self) -> GenerativeModel:
+        """Of physical events."""
+        ...
+
+    @property
+    def params(self) -> Params:
+        """Its parameters."""
+        ...
+
+    @property
+    def detector(self) -> Detector:
+        """Its readout."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Steps trained."""
+        ...
+
+
+def facts_of(request: Request, trained: Sampled, first: int) -> dict[str, str | int]:
+    """What every generated file says of itself; `first` is the global index of its first shower."""
+    return {
         "generator": "jaxcalo",
         "geometry": trained.detector.name,
         "seed": request.seed,
         "first_shower": first,
         "trained_steps": trained.step,
-        "energy_unit": "MeV",
-        "threshold_mev": trained.detector.threshold_mev,
     }
+
+
+def write_events(
+    trained: Sampled,
+    request: Request,
+    conditions: tuple[np.ndarray, int],
+    writer: Any,
+    showers_of: Callable[[np.ndarray, np.ndarray], Any],
+    *,
+    batch_size: int,
+    mesh: Mesh | None,
+    observe: Callable[[int, int], None],
+) -> int:
+    """Generate chunk by chunk into a writer.
+
+    Args:
+        trained: The model.
+        request: Whose seed decides the showers.
+        conditions: Raw conditions (n, c), and the global index of the first.
+        writer: A context manager with `append`.
+        showers_of: (raw conditions, events) -> what it takes.
+        batch_size: Showers per call of the compiled program.
+        mesh: Devices; default all.
+        observe: Called with (showers done, showers in all) after each batch.
+
+    Returns:
+        The number of showers written.
+
+    Raises:
+        InputError: No shower a batch, or the file cannot be written.
+    """
+    if batch_size < 1:
+        raise InputError(f"--batch-size: expected at least 1, found {batch_size}")
+    raw, first = conditions
+    _, key = jax.random.split(jax.random.key(request.seed))
     chunks = generate_chunks(
         key,
         trained.model,
@@ -97,13 +179,10 @@ def sample_to_file(
         first_index=first,
     )
     done = 0
-    columns = {condition.name: condition.size for condition in trained.conditions}
-    classes = {c.name for c in trained.conditions if isinstance(c, Classes)}
-    with ShowerWriter(path, trained.detector.n_voxels, attributes, columns, classes) as writer:
-        for voxels in chunks:
-            part = raw[done : done + len(voxels)]
-            writer.append(Showers(part[:, 0], voxels, part[:, 1:] if columns else None))
-            done += len(voxels)
+    with writer:
+        for events in chunks:
+            writer.append(showers_of(raw[done : done + len(events)], events))
+            done += len(events)
             observe(done, len(raw))
     return done
 

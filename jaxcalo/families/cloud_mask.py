@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxcalo.families.base import Net
-from jaxcalo.nets.cloud import POINT_SIZE
+from jaxcalo.nets import POINT_SIZE, row_mask
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params, Scalar
 
 # (condition, n) -> (n,), 1 where a component of that one event is real and 0 on padding.
@@ -22,7 +22,7 @@ Mask = Callable[[Cond, int], Event]
 
 def cloud_mask(cond: Cond, n: int) -> Event:
     """The mask of a point cloud, whose number of points is the last component of its condition."""
-    real = jnp.arange(n // POINT_SIZE) < cond[-1]
+    real = row_mask(cond[-1:], n // POINT_SIZE)[0]
     return jnp.repeat(real, POINT_SIZE).astype(jnp.float32)
 
 

@@ -19,6 +19,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel
 from jaxcalo.families.process import event_keys
 from jaxcalo.families.two_stage import Evaluate
+from jaxcalo.nets import row_mask
 from jaxcalo.training import R1, Adversarial, Batch, Game, adversarial
 from jaxcalo.typing import Cond, Conds, Event, Key, Params
 
@@ -183,7 +184,7 @@ class _Judged(NamedTuple):
 
 
 def _context(rows: int, cond: Conds) -> _Context:
-    return _Context(jnp.arange(rows) < cond[:, -1:], cond[:, :-1])
+    return _Context(row_mask(cond[:, -1], rows), cond[:, :-1])
 
 
 def _game(generator: Generator, critic: Critic, config: Gan, encode: Encode) -> Game:

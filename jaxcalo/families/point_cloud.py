@@ -87,19 +87,18 @@ def point_cloud(
     return GenerativeModel(algorithm, sample, one_by_one=len(sizes) > 1)
 
 
-def evaluate_point_cloud(
-    evaluate_summary: Evaluate | None, evaluate_points: Evaluate | None
-) -> Evaluate:
-    """The held-out numbers of both families, the summary's under names of their own."""
+def evaluate_point_cloud(evaluate_summary: Evaluate, evaluate_points: Evaluate | None) -> Evaluate:
+    """The held-out numbers of both families, the summary's under names of their own.
+
+    Students of points have none.
+    """
 
     def evaluate(key: Key, params: Params, data: Any) -> dict[str, Array]:
         summary_key, points_key = jax.random.split(key)
-        found = {}
-        if evaluate_summary is not None:
-            numbers = evaluate_summary(summary_key, params[SUMMARY], data)
-            found |= {f"{name}_{SUMMARY}": value for name, value in numbers.items()}
-        if evaluate_points is not None:
-            found |= evaluate_points(points_key, params[POINTS], data)
-        return found
+        numbers = evaluate_summary(summary_key, params[SUMMARY], data)
+        found = {f"{name}_{SUMMARY}": value for name, value in numbers.items()}
+        if evaluate_points is None:
+            return found
+        return found | evaluate_points(points_key, params[POINTS], data)
 
     return evaluate

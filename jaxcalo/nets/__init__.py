@@ -8,7 +8,7 @@ Parameters are f32; `compute_dtype` chooses the type of the products.
 """
 
 from jaxcalo.nets.classifier import MlpClassifier, ResNetClassifier
-from jaxcalo.nets.cloud import POINT_SIZE, CloudNet, GroupedGenerator, cloud_mask
+from jaxcalo.nets.cloud import POINT_SIZE, CloudNet, GroupedGenerator, row_mask
 from jaxcalo.nets.conv import Conv, ConvTranspose, conv_transpose, cylindrical_conv, planar_conv
 from jaxcalo.nets.coupling import ConditionalFlow
 from jaxcalo.nets.dit import DiT
@@ -57,7 +57,6 @@ __all__ = [
     "ResidualMLP",
     "ScalarEmbedding",
     "UNet",
-    "cloud_mask",
     "conv_transpose",
     "cylindrical_conv",
     "cylindrical_encoding",
@@ -67,4 +66,5 @@ __all__ = [
     "n_event_channels",
     "planar_conv",
     "planar_encoding",
+    "row_mask",
 ]

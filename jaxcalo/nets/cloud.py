@@ -10,7 +10,7 @@ from jaxcalo.typing import Conds, Events
 POINT_SIZE = 4  # x, y, depth, energy
 
 
-def cloud_mask(n_points: Array, size: int) -> Array:
+def row_mask(n_points: Array, size: int) -> Array:
     """Tell the real rows of padded clouds: row i is real when i < n_points.
 
     Args:
@@ -63,7 +63,7 @@ class CloudNet(nn.Module):
                 "give it, as a float."
             )
         points = x.astype(jnp.float32).reshape(n, -1, POINT_SIZE)
-        mask = cloud_mask(cond[:, -1], points.shape[1])
+        mask = row_mask(cond[:, -1], points.shape[1])
         out = self.net(points, mask, c_noise, cond[:, :-1])
         return jnp.where(mask[..., None], out, 0).astype(jnp.float32).reshape(n, size)
 

@@ -31,9 +31,10 @@ def assert_one_line(capsys, code, *parts):
         assert part in err
 
 
-def spawn(*arguments, devices=1):
-    """Start one verb as a process of its own, with faked devices."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+def spawn(*arguments, devices=1, quick=False):
+    """Start one verb as a process of its own, with faked devices; quick to compile, slow to run."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags += " --xla_backend_optimization_level=0" if quick else ""
     environment = os.environ | {"XLA_FLAGS": flags}
     command = [sys.executable, "-m", "jaxcalo", *(str(argument) for argument in arguments)]
     return subprocess.Popen(
@@ -41,9 +42,9 @@ def spawn(*arguments, devices=1):
     )
 
 
-def spawned(*arguments, devices=1):
+def spawned(*arguments, devices=1, quick=False):
     """Run one verb as its own process; returns (exit code, standard output, standard error)."""
-    process = spawn(*arguments, devices=devices)
+    process = spawn(*arguments, devices=devices, quick=quick)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 

@@ -58,9 +58,10 @@ def cloud_run(tmp_path_factory, clouds):
     return folder
 
 
-def train(recipe, folder, clouds, *options):
+def train(recipe, folder, clouds, *options, quick=False):
     """In a process with one device, whose sums are the same to the bit every time."""
-    code, _, err = spawned("train", recipe, "--out", folder, "--data", clouds, *options)
+    arguments = ("train", recipe, "--out", folder, "--data", clouds, *options)
+    code, _, err = spawned(*arguments, quick=quick)
     assert code == 0, err
 
 
@@ -112,9 +113,12 @@ def test_dry_run_writes_nothing(cloud_run, tmp_path, capsys):
     assert not (tmp_path / "x.h5").exists()
 
 
-def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_path):
+def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_path, capsys):
     student = tmp_path / "student"
-    assert run("distill", cloud_run, "--to", "consistency", "--out", student) == 0
+    to_another = ("distill", cloud_run, "--to", "consistency", "--out", student)
+    code = run(*to_another, "--model.net.widths", "8", "8")
+    assert_one_line(capsys, code, "--model.net", "the teacher's")
+    assert run(*to_another) == 0
     old, new = parameters(cloud_run), parameters(student)
     jax.tree.map(np.testing.assert_array_equal, old["summary"], new["summary"])
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), old["points"], new["points"])
@@ -127,17 +131,10 @@ def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_pat
 def test_other_families_train_and_sample(text, clouds, tmp_path):
     recipe, folder = tmp_path / "recipe.py", tmp_path / "run"
     recipe.write_text(text.format(recipe=str(RECIPE)))
-    train(recipe, folder, clouds, "--training.n-steps", 4, "--data.n-buckets", 1)
+    train(recipe, folder, clouds, "--training.n-steps", 4, "--data.n-buckets", 1, quick=True)
     assert sample(folder, tmp_path / "x.h5", "-n", 3).n_showers == 3
     code = run("sample", folder, "-n", 3, "-o", tmp_path / "y.h5", "--steps", 2)
     assert code == (2 if text is GAN else 0)  # a GAN has one way to sample
-
-
-@pytest.mark.slow
-def test_a_share_of_the_points_teaches_the_same_network(clouds, tmp_path):
-    folder = tmp_path / "run"
-    train(RECIPE, folder, clouds, "--model.points-per-shower", 40)
-    assert np.isfinite(read_metrics(folder / "metrics.jsonl")[-1]["validation_loss"])
 
 
 def test_a_calibrated_run_makes_other_numbers_of_points(cloud_run, clouds, tmp_path, capsys):
@@ -190,7 +187,7 @@ def test_a_file_with_layers_the_readout_lacks_is_refused(clouds, tmp_path, capsy
     with CloudWriter(path, int(made.n_points.max())) as writer:
         writer.append(made)
     code = run("train", RECIPE, "--out", tmp_path / "run", "--data", path)
-    assert_one_line(capsys, code, "deep.h5", "layer 30", "30 layers")
+    assert_one_line(capsys, code, "deep.h5", "shower 0", "layer 30", "0 to 29")
 
 
 def test_manifest_and_file_say_what_they_are(cloud_run, tmp_path):

@@ -60,9 +60,10 @@ def test_points_of_another_threshold_or_grid_are_refused():
     with pytest.raises(InputError, match=r"found 0.01, 0.02 MeV"):
         CloudExperiment(points=PointScales(threshold_mev=0.02))
     with pytest.raises(InputError, match="distinct cells: expected one cell_mm"):
-        CloudExperiment(points=PointScales(cell_mm=5.0))
-    free = CloudCalibration(distinct_cells=False)
-    assert CloudExperiment(points=PointScales(cell_mm=5.0), calibration=free).seed == 0
+        CloudExperiment(
+            points=PointScales(cell_mm=5.0), calibration=CloudCalibration(distinct_cells=True)
+        )
+    assert CloudExperiment(points=PointScales(cell_mm=5.0)).points.cell_mm == 5.0
 
 
 def test_layers_of_another_readout_are_refused():

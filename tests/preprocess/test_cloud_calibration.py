@@ -16,7 +16,7 @@ from jaxcalo.preprocess.cloud_calibration import (
 )
 from jaxcalo.preprocess.shower_summary import Summary
 
-CONFIG = CloudCalibration()
+CONFIG = CloudCalibration(distinct_cells=True)
 CONTINUOUS = dataclasses.replace(CONFIG, distinct_cells=False)
 UNCORRECTED = dataclasses.replace(CONFIG, n_corrections=0)
 N_LAYERS, SIZE, N_CLOUDS = 8, 512, 6
@@ -261,7 +261,7 @@ def test_a_thousand_points_in_one_cell_find_room(place):
 
 
 def test_more_points_than_cells_share_cells():
-    config = CloudCalibration(half_width_mm=5.0)
+    config = dataclasses.replace(CONFIG, half_width_mm=5.0)
     points = np.zeros((40, 4), np.float32)
     points[:, 3] = 1.0 + np.arange(40)
     summary = Summary(np.float32([40]), np.float32([80]), np.zeros(2, np.float32))
