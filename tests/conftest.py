@@ -1,5 +1,32 @@
-"""Eight faked CPU devices for every test; a test that wants one device makes a mesh of one."""
+"""Eight faked CPU devices for every test; a test that wants one device makes a mesh of one.
+
+What one test compiled, others of the same session, their processes too, take from a folder that is
+theirs: half of the suite's time is compilation.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+_SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+_CACHE = Path(tempfile.gettempdir()) / f"jaxcalo-tests-{_SESSION}"
+_SETTINGS = {
+    "jax_compilation_cache_dir": str(_CACHE),
+    "jax_persistent_cache_min_compile_time_secs": 0.2,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+for name, value in _SETTINGS.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
+
+
+def pytest_unconfigure(config):
+    """Remove the folder: at the end of a worker-less session, or of the one that has workers."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(_CACHE, ignore_errors=True)

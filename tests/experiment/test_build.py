@@ -30,9 +30,14 @@ def job(request):
 
 def run(algorithm, batch, n_devices):
     mesh = data_mesh(jax.devices()[:n_devices])
-    state = init_state(algorithm, jax.random.key(0), batch, mesh)
-    step = map_step(algorithm, mesh)
-    return jax.device_get(step(jax.random.key(1), state, shard_batch(batch, mesh)))
+    arguments = (
+        jax.random.key(1),
+        init_state(algorithm, jax.random.key(0), batch, mesh),
+        shard_batch(batch, mesh),
+    )
+    quick = {"xla_backend_optimization_level": 0}  # to compile, which is all the time it takes
+    step = jax.jit(map_step(algorithm, mesh)).lower(*arguments).compile(quick)
+    return jax.device_get(step(*arguments))
 
 
 def assert_close(expected, found):
