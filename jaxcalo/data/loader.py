@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from itertools import count, islice, pairwise
 from os import PathLike
 from threading import Lock
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -124,13 +124,13 @@ class Loader:
 
 
 def memory_loader(
-    key: Key, showers: Showers, batch_size: int, process_index: int = 0, n_processes: int = 1
+    key: Key, showers: Any, batch_size: int, process_index: int = 0, n_processes: int = 1
 ) -> Loader:
-    """Return a loader over showers in memory, shuffled as a whole.
+    """Return a loader over showers, or other events, in memory, shuffled as a whole.
 
     Args:
         key: decides the order of every epoch.
-        showers: n showers.
+        showers: a pytree of arrays with leading axis n: `Showers`, `LeptonEvents`.
         batch_size: showers in a batch, over all processes.
         process_index: which slice of every batch to return.
         n_processes: number of slices.
@@ -138,7 +138,7 @@ def memory_loader(
     Raises:
         InputError: the batch is larger than the data or cannot be shared by the processes.
     """
-    n_rows = len(showers.incident_energy_mev)
+    n_rows = len(jax.tree.leaves(showers)[0])
     rows = _MemoryRows(showers, _orders(key, n_rows, max(1, n_rows), 1))
     return Loader(rows, n_rows, batch_size, process_index, n_processes)
 

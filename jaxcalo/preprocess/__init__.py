@@ -12,6 +12,17 @@ from jaxcalo.preprocess.conditions import (
     n_condition_columns,
     outside_ranges,
 )
+from jaxcalo.preprocess.four_lepton import (
+    BosonPairs,
+    LeptonConstants,
+    LeptonEncoding,
+    LeptonTransform,
+    PhysicalLeptons,
+    SparseSlots,
+    fit_leptons,
+    lepton_transform,
+    no_lepton_constants,
+)
 from jaxcalo.preprocess.hit_calibration import (
     HitCalibration,
     calibrated_number,
@@ -49,6 +60,11 @@ from jaxcalo.preprocess.showers import (
     fit,
     prepare,
 )
+from jaxcalo.preprocess.training_domain import (
+    TrainingDomain,
+    fit_training_domain,
+    outside_domain,
+)
 from jaxcalo.preprocess.transform import (
     Transform,
     chain,
@@ -62,6 +78,7 @@ from jaxcalo.preprocess.transform import (
 )
 
 __all__ = [
+    "BosonPairs",
     "Classes",
     "CloudCalibration",
     "Condition",
@@ -70,15 +87,21 @@ __all__ = [
     "HitCalibration",
     "IncidentFractions",
     "LayerShapes",
+    "LeptonConstants",
+    "LeptonEncoding",
+    "LeptonTransform",
+    "PhysicalLeptons",
     "PointConstants",
     "PointScales",
     "PointTransform",
     "Preprocess",
     "Preprocessor",
+    "SparseSlots",
     "Summary",
     "SummaryConstants",
     "SummaryScales",
     "SummaryTransform",
+    "TrainingDomain",
     "Transform",
     "augment",
     "calibrate",
@@ -92,15 +115,20 @@ __all__ = [
     "fit",
     "fit_condition",
     "fit_hit_calibration",
+    "fit_leptons",
     "fit_points",
     "fit_summary",
+    "fit_training_domain",
     "hit_scale",
+    "lepton_transform",
     "logit_scale",
     "n_condition_columns",
     "n_summary_components",
+    "no_lepton_constants",
     "no_point_constants",
     "no_summary_constants",
     "on_slice",
+    "outside_domain",
     "outside_ranges",
     "point_transform",
     "prepare",
