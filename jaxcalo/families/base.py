@@ -81,7 +81,9 @@ def generate_chunks(
     """
     cond = np.asarray(cond, np.float32)
     block = block_size(model, key, params, cond[0])
-    chunk = whole_chunk(min(chunk, len(cond)), model, key, params, cond[0], mesh)
+    n_calls = -(-len(cond) // chunk)
+    equal = -(-len(cond) // n_calls)  # so that the last call is not mostly padding
+    chunk = whole_chunk(equal, model, key, params, cond[0], mesh)
     program = sampling_program(model, mesh, block)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
@@ -163,7 +165,8 @@ def sampling_program(model: GenerativeModel, mesh: Mesh, block: int) -> jax.stag
 
         if block == 1:
             return jax.lax.map(lambda row: of_event(*row), (index, cond))
-        blocks = (index.reshape(-1, block), cond.reshape(-1, block, cond.shape[-1]))
+        index = index.reshape(-1, block)  # a condition may have no components to count blocks by
+        blocks = (index, cond.reshape(*index.shape, cond.shape[-1]))
         events = jax.lax.map(lambda rows: jax.vmap(of_event)(*rows), blocks)
         return events.reshape(-1, *events.shape[2:])
 

@@ -1,6 +1,17 @@
-"""Diffusion as a family: how a network learns to denoise, samples, and is judged by its bound."""
+"""Diffusion as a family: how a network learns to denoise, samples, and is judged by its bound.
 
-from collections.abc import Callable
+Losses from physics see events that are drawn as the model samples, the gradient passing through the
+whole chain. A denoised event would cost no evaluation, but it is the mean of the events it may have
+been: its observables are narrower than the data's, or elsewhere, at every noise level from which
+they are not known anyway. No weighting by noise level helped: for six numbers whose radius has a
+narrow peak, W1 of the radius rose by a third with weights (SNR / (1 + SNR))^4 and stayed the same
+within 3 % with (SNR / (S + SNR))^4, S = 10, 100 and 1000. A term of drawn events halved it at equal
+steps and lowered it by about a third at equal time (one or two trainings each).
+
+Source: Clark et al. 2023 (arXiv:2309.17400), gradients through a chain of denoising.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +33,7 @@ from jaxcalo.diffusion import (
 from jaxcalo.diffusion.time_grids import uniform, uniform_log_snr
 from jaxcalo.families.base import Encode, GenerativeModel, Net
 from jaxcalo.families.cloud_mask import Mask, masked, masked_net, mean_scale
+from jaxcalo.families.physics import PhysicsTerm, physics_loss
 from jaxcalo.families.process import (
     Diffusion,
     check_maskable,
@@ -42,6 +54,9 @@ EVALUATED_TOGETHER = 32  # chosen: a U-Net's activations for so many showers are
 # 1 nat (T = 1000, std 0.5).
 _BOUND_VARIANCE = 1.0
 _LIKELIHOOD_STEPS = 50
+# Chosen: a chain of 16 evaluations then costs two steps of denoising.
+_EVENTS_PER_DRAW = 8
+_DRAWS = 2  # folded into a step's key for the noise of drawn events
 
 
 def diffusion(
@@ -54,6 +69,7 @@ def diffusion(
     n_components: int,
     ema_decay: float,
     mask: Mask | None = None,
+    terms: Sequence[PhysicsTerm] = (),
 ) -> GenerativeModel:
     """Make the generative model.
 
@@ -67,6 +83,9 @@ def diffusion(
         ema_decay: Decay of the parameters' average per step.
         mask: Which components of an event are real; None: all. Padding, where events are zero, then
             has no influence, and samples are zero there. Such a model has no log_prob.
+        terms: Losses from physics, of one event drawn by `sampling` for every 8 of the batch: a
+            step then takes the time of about 1 + n_evaluations / 8. Weights around 0.2 left the
+            other observables as they were.
 
     Raises:
         InputError: Guidance is asked of a model that was trained without condition_dropout, or
@@ -85,14 +104,45 @@ def diffusion(
         flagged = with_flag(config, cond)
         return log_likelihood(key, config.schedule, denoiser, event, flagged, times, n_probes=1)
 
-    algorithm = minimise(
-        initialiser(net, config, encode), _loss(net, config, encode, mask), optimizer, ema_decay
-    )
+    physics = _drawn_physics(tuple(terms), config, sample_event) if terms else None
+    loss = _loss(net, config, encode, mask, physics)
+    algorithm = minimise(initialiser(net, config, encode), loss, optimizer, ema_decay)
     return GenerativeModel(algorithm, sample_event, log_prob if mask is None else None)
 
 
+# (key, params, batch, its events and conditions as encoded) -> loss, metrics.
+_Physics = Callable[[Key, Params, Batch, Events, Conds], tuple[Scalar, Metrics]]
+
+
+def _drawn_physics(
+    terms: tuple[PhysicsTerm, ...],
+    config: Diffusion,
+    sample_event: Callable[[Key, Params, Cond], Event],
+) -> _Physics:
+    """The terms of events drawn at the conditions of every 8th event of the batch.
+
+    They are the same events however many devices share the batch, if 8 divides each one's part.
+    """
+
+    def loss(
+        key: Key, params: Params, batch: Batch, events: Events, conds: Conds
+    ) -> tuple[Scalar, Metrics]:
+        conds = conds[:, : conds.shape[1] - config.presence_flag()]
+        # Two events at least: one has no distances to others.
+        chosen = slice(None, None, max(1, min(_EVENTS_PER_DRAW, len(events) // 2)))
+        keys = event_keys(key, batch)[chosen]
+        drawn = jax.vmap(sample_event, (0, None, 0))(keys, params, conds[chosen])
+        return physics_loss(terms, events, drawn, conds, generated_conds=conds[chosen])
+
+    return loss
+
+
 def _loss(
-    net: Net, config: Diffusion, encode: Encode, mask: Mask | None
+    net: Net,
+    config: Diffusion,
+    encode: Encode,
+    mask: Mask | None,
+    physics: _Physics | None = None,
 ) -> Callable[..., tuple[Scalar, Metrics]]:
     losses_of = event_losses(net, config, mask)
 
@@ -105,7 +155,13 @@ def _loss(
         _, event_key = jax.random.split(key)
         events = jax.vmap(encoded)(event_keys(event_key, batch), batch.data)
         losses, t = losses_of(key, params, Batch(batch.index, events))
-        return jnp.mean(losses), {"loss_by_noise_level": by_level(losses, t)}
+        loss = jnp.mean(losses)
+        metrics: Metrics = {"loss_by_noise_level": by_level(losses, t)}
+        if physics is None:
+            return loss, metrics
+        draw_key = jax.random.fold_in(key, _DRAWS)
+        further, measured = physics(draw_key, params, batch, *events)
+        return loss + further, metrics | measured | {"loss_denoising": loss}
 
     return loss_fn
 

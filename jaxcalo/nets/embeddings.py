@@ -110,7 +110,8 @@ class ScalarEmbedding(nn.Module):
 class ConditionEmbedding(nn.Module):
     """One vector from the noise level and the conditions of an event.
 
-    SiLU(MLP(fourier_features(c_noise)) + MLP(cond)), both with one hidden layer.
+    SiLU(MLP(fourier_features(c_noise)) + MLP(cond)), both with one hidden layer; without conditions
+    (c = 0) the first alone.
 
     Attributes:
         size: size of the embedding.
@@ -126,6 +127,9 @@ class ConditionEmbedding(nn.Module):
     def __call__(self, c_noise: Array, cond: Conds) -> Array:
         """Embed noise levels (b,) and conditions (b, c) into (b, size)."""
         noise = jax.nn.silu(Dense(self.hidden, name="noise_in")(fourier_features(c_noise)))
+        if not cond.shape[-1]:
+            joined = Dense(self.size, name="noise_out")(noise)
+            return jax.nn.silu(joined).astype(self.compute_dtype)
         given = jax.nn.silu(Dense(self.hidden, name="cond_in")(cond.astype(jnp.float32)))
         joined = Dense(self.size, name="noise_out")(noise) + Dense(self.size, name="cond_out")(
             given

@@ -1,7 +1,7 @@
 """Two players in one step: a critic learns to tell generated from real, a generator to pass.
 
     critic      minimises  L_c(D(x), D(G(z))) + penalty(D)
-    generator   minimises  L_g(D(G(z)))
+    generator   minimises  L_g(D(G(z))) + what the game wants further
 
 The data may be vectors, images or padded clouds: only the four functions of `Game` know. Spectral
 normalisation is not offered: it needs a state in every layer, and the penalties bound the critic's
@@ -44,12 +44,15 @@ class Game(NamedTuple):
         criticise: (critic's parameters, events like `real`, context) -> (b,), large for real. Each
             number depends on its own event alone (no batch normalisation): the penalties take the
             gradient of their sum.
+        further: (real, generated, context) -> what the generator minimises beside its loss, and
+            metrics; None for nothing.
     """
 
     init: Callable[[Key, Batch], Params]
     encode: Callable[[Key, Batch], tuple[Array, Any]]
     generate: Callable[[Key, Params, Array, Any], Array]
     criticise: Callable[[Params, Array, Any], Array]
+    further: Callable[[Array, Array, Any], tuple[Scalar, Metrics]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,9 +208,10 @@ def adversarial(
     of both players, once a step: params, ema and optimizer are {"generator": ..., "critic": ...}.
     The generator's average samples; the critic's judges it on held-out events.
 
-    The metrics: `loss` (the generator's), `critic_loss` (with the penalty), `gradient_norm` and
-    `critic_gradient_norm`, `critic_real` and `critic_generated` (the critic's mean outputs), and
-    `gradient_penalty` (without its weight). Those of the critic are means over its updates.
+    The metrics: `loss` (the generator's, all of it), `critic_loss` (with the penalty),
+    `gradient_norm` and `critic_gradient_norm`, `critic_real` and `critic_generated` (the critic's
+    mean outputs), `gradient_penalty` (without its weight), and those of the game's `further`. Those
+    of the critic are means over its updates.
 
     Args:
         game: The players.
@@ -248,12 +252,12 @@ def adversarial(
             play = critic_loss(penalty_key, n_before, index, real, generated, context)
             state, loss, norm, metrics = update(state, "critic", play)
             of_updates.append(metrics | {"critic_loss": loss, "critic_gradient_norm": norm})
-        play = generator_loss(generator_key, state.params["critic"], index, context)
-        state, loss, norm, _ = update(state, "generator", play)
+        play = generator_loss(generator_key, state.params["critic"], index, real, context)
+        state, loss, norm, further = update(state, "generator", play)
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema = jax.tree.map(lambda e, p: decay * e + (1.0 - decay) * p, state.ema, state.params)
         metrics = jax.tree.map(lambda *values: sum(values) / len(values), *of_updates)
-        metrics = metrics | {"loss": loss, "gradient_norm": norm}
+        metrics = metrics | further | {"loss": loss, "gradient_norm": norm}
         return state._replace(step=state.step + 1, ema=ema), metrics
 
     return Algorithm(init, step)
@@ -296,11 +300,15 @@ def _generator_loss(
     game: Game, config: Adversarial
 ) -> Callable[..., Callable[[Params], tuple[Scalar, Metrics]]]:
     def of_events(
-        key: Key, critic: Params, index: Array, context: Any
+        key: Key, critic: Params, index: Array, real: Array, context: Any
     ) -> Callable[[Params], tuple[Scalar, Metrics]]:
         def loss_fn(params: Params) -> tuple[Scalar, Metrics]:
             generated = game.generate(key, params, index, context)
-            return jnp.mean(config.loss.generator(game.criticise(critic, generated, context))), {}
+            loss = jnp.mean(config.loss.generator(game.criticise(critic, generated, context)))
+            if game.further is None:
+                return loss, {}
+            further, metrics = game.further(real, generated, context)
+            return loss + further, metrics
 
         return loss_fn
 
