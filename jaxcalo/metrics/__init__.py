@@ -9,8 +9,19 @@ network to tell two samples apart, `layer_noise` one to see whether layer energi
 Point clouds are projected on a detector of cells: `condense_clouds` makes a Sample of them, and
 `observe_clouds` the observables of the CaloClouds papers, for their W1 table (`cloud_table`) and
 their classifier (`classify_clouds`).
+
+Four-lepton events have their own (`compare_four_lepton`) and the table of the thesis
+(`four_lepton_table`). `statistical_worth` says how many training events generated ones are worth.
 """
 
+from jaxcalo.metrics.amplification import (
+    Worth,
+    at_least_events,
+    equivalent_events,
+    statistical_worth,
+    worth_curve,
+)
+from jaxcalo.metrics.bands import Band, band_coverage, error_band, histogram_band, w1_band
 from jaxcalo.metrics.classifier import (
     ClassifierScore,
     classify,
@@ -52,7 +63,39 @@ from jaxcalo.metrics.estimate import Estimate, mean_of
 from jaxcalo.metrics.evaluation import Evaluation, Profile, Score, evaluate, verdict
 from jaxcalo.metrics.excess import Excess, w1_excess
 from jaxcalo.metrics.features import Features, Moments, apply_threshold, moments
-from jaxcalo.metrics.frechet import fpd, fpd_floor, frechet_distance, high_level_features
+from jaxcalo.metrics.four_lepton import (
+    LEPTON_COLUMNS,
+    SPARSE_COLUMNS,
+    bray_curtis,
+    bray_curtis_of_values,
+    is_off_shell,
+    is_unphysical,
+    lepton_columns,
+    lepton_observables,
+    sparse_columns,
+)
+from jaxcalo.metrics.four_lepton_scores import (
+    ColumnScore,
+    LeptonScore,
+    LeptonScores,
+    compare_four_lepton,
+)
+from jaxcalo.metrics.four_lepton_table import (
+    LeptonCost,
+    LeptonRow,
+    LeptonTable,
+    PublishedLeptons,
+    compare_thesis,
+    four_lepton_table,
+    published_leptons,
+)
+from jaxcalo.metrics.frechet import (
+    fpd,
+    fpd_floor,
+    frechet_distance,
+    frechet_of_moments,
+    high_level_features,
+)
 from jaxcalo.metrics.kernel import kernel_distance, kpd, kpd_floor
 from jaxcalo.metrics.layer_noise import layer_noise, layer_noise_floor
 from jaxcalo.metrics.leaderboard import PublishedRow, published
@@ -71,7 +114,10 @@ from jaxcalo.metrics.voxel_separation import voxel_separation
 from jaxcalo.metrics.wasserstein import protocol, w1, w1_floor, wasserstein_1
 
 __all__ = [
+    "LEPTON_COLUMNS",
     "OBSERVABLES",
+    "SPARSE_COLUMNS",
+    "Band",
     "Cells",
     "ClassifierProtocol",
     "ClassifierScore",
@@ -82,6 +128,7 @@ __all__ = [
     "CloudRow",
     "CloudScore",
     "CloudTable",
+    "ColumnScore",
     "Comparison",
     "Correlation",
     "EnergyPoint",
@@ -90,19 +137,30 @@ __all__ = [
     "Excess",
     "Features",
     "Grouping",
+    "LeptonCost",
+    "LeptonRow",
+    "LeptonScore",
+    "LeptonScores",
+    "LeptonTable",
     "Moments",
     "Observable",
     "Prdc",
     "Profile",
     "ProjectedClouds",
     "PublishedClouds",
+    "PublishedLeptons",
     "PublishedRow",
     "Sample",
     "Score",
     "Separation",
     "Tables",
+    "Worth",
     "apply_threshold",
     "are_paired",
+    "at_least_events",
+    "band_coverage",
+    "bray_curtis",
+    "bray_curtis_of_values",
     "classifier_null",
     "classify",
     "classify_clouds",
@@ -111,23 +169,34 @@ __all__ = [
     "cloud_features",
     "cloud_row",
     "cloud_table",
+    "compare_four_lepton",
     "compare_published",
+    "compare_thesis",
     "condense",
     "condense_clouds",
     "discrete_energies",
+    "equivalent_events",
+    "error_band",
     "evaluate",
     "extract",
     "fit_cloud_binning",
     "fit_grouping",
+    "four_lepton_table",
     "fpd",
     "fpd_floor",
     "frechet_distance",
+    "frechet_of_moments",
     "high_level_features",
+    "histogram_band",
+    "is_off_shell",
+    "is_unphysical",
     "kernel_distance",
     "kpd",
     "kpd_floor",
     "layer_noise",
     "layer_noise_floor",
+    "lepton_columns",
+    "lepton_observables",
     "log_posterior",
     "log_voxels",
     "low_level",
@@ -144,11 +213,16 @@ __all__ = [
     "protocol",
     "published",
     "published_clouds",
+    "published_leptons",
     "separation_power",
+    "sparse_columns",
+    "statistical_worth",
     "verdict",
     "voxel_separation",
     "w1",
+    "w1_band",
     "w1_excess",
     "w1_floor",
     "wasserstein_1",
+    "worth_curve",
 ]

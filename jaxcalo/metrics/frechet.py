@@ -112,6 +112,24 @@ def _root_overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.sqrt(np.maximum(eigenvalues, 0)).sum())  # a zero may be rounded to -1e-17
 
 
+def frechet_of_moments(
+    means: tuple[np.ndarray, np.ndarray], covariances: tuple[np.ndarray, np.ndarray]
+) -> float:
+    """Compute equation (1) from means and covariances.
+
+    Args:
+        means: (f,) of each sample.
+        covariances: (f, f) of each sample, symmetric and not negative; may be singular.
+
+    Returns:
+        d^2, not negative, in squared units of the features.
+    """
+    (one, other), (first, second) = means, covariances
+    shift = np.sum((one - other) ** 2)
+    squared = shift + np.trace(first) + np.trace(second) - 2 * _root_overlap(first, second)
+    return max(0.0, float(squared))  # equal samples leave a rounding error of either sign
+
+
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Compute equation (1) of two samples; biased upwards by their finite size, equation (2).
 
@@ -124,10 +142,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     Returns:
         d^2, not negative, in squared units of the features.
     """
-    first, second = _covariance(a), _covariance(b)
-    shift = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
-    squared = shift + np.trace(first) + np.trace(second) - 2 * _root_overlap(first, second)
-    return max(0.0, float(squared))  # equal samples leave a rounding error of either sign
+    return frechet_of_moments((a.mean(axis=0), b.mean(axis=0)), (_covariance(a), _covariance(b)))
 
 
 def _draw(key: Key, pool: int, plan: _Plan) -> np.ndarray:

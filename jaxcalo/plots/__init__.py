@@ -3,8 +3,23 @@
 `write_report` is what the command line calls; the figures can be drawn one by one.
 """
 
+from jaxcalo.plots.amplification import amplification_figure
 from jaxcalo.plots.clouds import cloud_figure, similar_rows
 from jaxcalo.plots.comparison import Curve, Panel, comparison_figure
+from jaxcalo.plots.four_lepton import (
+    four_lepton_pictures,
+    lepton_correlation_figure,
+    lepton_energy_figure,
+    lepton_momentum_figure,
+    lepton_spectrum_figure,
+)
+from jaxcalo.plots.four_lepton_tables import (
+    column_table,
+    lepton_notes,
+    lepton_verdict,
+    slot_table,
+    thesis_table,
+)
 from jaxcalo.plots.pareto import ParetoFloor, ParetoPoint, pareto_figure, pareto_table
 from jaxcalo.plots.pictures import Picture, draw_pictures
 from jaxcalo.plots.report import write_report
@@ -17,16 +32,27 @@ __all__ = [
     "ParetoFloor",
     "ParetoPoint",
     "Picture",
+    "amplification_figure",
     "average_figures",
     "cloud_figure",
+    "column_table",
     "comparison_figure",
     "correlation_figure",
     "draw_pictures",
+    "four_lepton_pictures",
+    "lepton_correlation_figure",
+    "lepton_energy_figure",
+    "lepton_momentum_figure",
+    "lepton_notes",
+    "lepton_spectrum_figure",
+    "lepton_verdict",
     "new_figure",
     "pareto_figure",
     "pareto_table",
     "similar_rows",
+    "slot_table",
     "style",
+    "thesis_table",
     "to_png",
     "write_report",
 ]

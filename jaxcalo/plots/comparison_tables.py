@@ -14,7 +14,7 @@ from jaxcalo.metrics.cloud_table import (
 )
 from jaxcalo.metrics.estimate import Estimate, within_floor
 from jaxcalo.metrics.leaderboard import GEANT4
-from jaxcalo.plots.text import Table
+from jaxcalo.plots.text import Table, aligned
 
 COLUMNS = {
     "n_hits": "N_hits",
@@ -248,10 +248,4 @@ def terminal_table(result: ComparisonResult) -> str:
         for row in rows[1:]:
             row.append(aucs.get(row[0], "-"))
         rows[0].append("AUC")
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return aligned(rows)

@@ -155,6 +155,17 @@ def _heading(evaluation: Evaluation, labels: tuple[str, str]) -> tuple[str, str]
     return title, about
 
 
+def aligned(rows: list[list[str]]) -> str:
+    """Rows of cells as lines for a terminal, columns aligned, the first to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
 def table_markdown(table: Table) -> str:
     """Write a table as Markdown."""
     return markdown_table(table.header, table.rows, table.numbers)

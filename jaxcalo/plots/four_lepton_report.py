@@ -1,0 +1,77 @@
+"""The comparison of four-lepton events as files: report.json, .md, .html and pictures."""
+
+import html
+import json
+from os import PathLike
+from pathlib import Path
+
+from jaxcalo.metrics.four_lepton_table import LeptonTable
+from jaxcalo.plots.four_lepton_tables import (
+    column_table,
+    lepton_notes,
+    lepton_verdict,
+    slot_table,
+    thesis_table,
+)
+from jaxcalo.plots.pictures import Picture
+from jaxcalo.plots.report import PICTURE_FOLDER, write_all
+from jaxcalo.plots.style import to_png
+from jaxcalo.plots.text import Table, html_page, table_html, table_markdown
+
+
+def write_lepton_comparison(
+    table: LeptonTable, pictures: list[Picture], out_dir: str | PathLike, version: str
+) -> Path:
+    """Write report.md, report.html, report.json and the pictures, all together or not at all.
+
+    Args:
+        table: what was measured.
+        pictures: to be shown, in their order.
+        out_dir: folder of the report, made if it does not exist.
+        version: of jaxcalo.
+
+    Returns:
+        The path of report.html.
+    """
+    pngs = {f"{PICTURE_FOLDER}/{p.name}.png": to_png(p.figure) for p in pictures}
+    verdicts = [lepton_verdict(row, table) for row in table.rows]
+    record = {"jaxcalo_version": version, **table.to_json(), "verdicts": verdicts}
+    n = len(table.rows)
+    title = f"{n} sample{'s' if n > 1 else ''} of four-lepton events beside Pythia"
+    about = f"{table.n_reference:,} reference events. jaxcalo {version}."
+    captions = [p.caption for p in pictures]
+    files = dict(pngs)
+    files["report.json"] = (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+    markdown = [
+        f"# {title}",
+        *(f"**{verdict}**" for verdict in verdicts),
+        about,
+        table_markdown(thesis_table(table)),
+        "\n".join(f"* {note}" for note in lepton_notes()),
+        *(f"## {name}\n\n{table_markdown(part)}" for name, part in _sections(table)),
+        "## Pictures",
+        *(f"{text}\n\n![{text}]({path})" for path, text in zip(pngs, captions, strict=True)),
+    ]
+    files["report.md"] = ("\n\n".join(markdown) + "\n").encode()
+    page = [
+        *(f'<p class="verdict">{html.escape(verdict)}</p>' for verdict in verdicts),
+        f"<p>{html.escape(about)}</p>",
+        table_html(thesis_table(table)),
+        *(f'<p class="note">{html.escape(note)}</p>' for note in lepton_notes()),
+    ]
+    for name, part in _sections(table):
+        page += [f"<h2>{html.escape(name)}</h2>", table_html(part)]
+    page.append("<h2>Pictures</h2>")
+    embedded = list(zip(pngs.values(), captions, strict=True))
+    files["report.html"] = html_page(html.escape(title), page, embedded).encode()
+    write_all(Path(out_dir), files)
+    return Path(out_dir) / "report.html"
+
+
+def _sections(table: LeptonTable) -> list[tuple[str, Table]]:
+    """Title and table of what follows the main table."""
+    columns = [
+        (f"Means and widths of the columns in GeV: {row.name}", column_table(row))
+        for row in table.rows
+    ]
+    return [("Each particle", slot_table(table)), *columns]
