@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import tyro
 
 from jaxcalo.cli.progress import counting_bar
+from jaxcalo.cli.sample import sample_like
 from jaxcalo.cli.shower_files import cloud_chunks, few_clouds, has_clouds, read_sample
 from jaxcalo.errors import InputError
 
@@ -42,7 +43,7 @@ def compare(
     ],
     /,
     reference: Path,
-    geometry: str,
+    geometry: str | None = None,
     out: Path = Path("comparison"),
     also_reference: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = (),
     threshold: float | None = None,
@@ -50,20 +51,22 @@ def compare(
     classifier: bool = True,
     seed: int = 0,
 ) -> None:
-    """Compare any number of generated files with Geant4: one table of W1 distances.
+    """Compare any number of generated files, or of runs, with Geant4: one table of distances.
 
     Prints the table and writes report.html, report.md and report.json. Files hold point clouds in
-    the format of CaloClouds, or voxels in that of the CaloChallenge. A cloud sample that is named
-    after a published system (CaloClouds, CaloClouds II, CaloClouds II (CM), or i, ii, cm) gets its
-    published row.
+    the format of CaloClouds, voxels in that of the CaloChallenge, or four-lepton events (CSV). A
+    run is sampled at the reference's energies, as many events as that has. A cloud sample that is
+    named after a published system (CaloClouds, CaloClouds II, CaloClouds II (CM), or i, ii, cm)
+    gets its published row.
 
     Args:
-        samples: NAME=FILE for each generated sample; without NAME= it is the file's.
-        reference: Geant4 showers, best ones that no model was trained on. Showers generated at
-            their energies, in their order, are compared more exactly.
+        samples: NAME=FILE for each generated sample, or NAME=RUN; without NAME= it is the file's
+            or folder's.
+        reference: Geant4 showers (or Pythia's events), best ones that no model was trained on.
+            Showers generated at their energies, in their order, are compared more exactly.
         geometry: ild_ecal (clouds), ds1-photons, ds1-pions, ds2, ds3, par04_lite, ecal_crystals,
-            or a binning XML.
-        out: The folder of the report.
+            or a binning XML. Four-lepton events have none.
+        out: The folder of the report; what is sampled from runs is kept in it.
         also_reference: More Geant4 showers to be added to the reference, which lowers the floor;
             give the option once a file.
         threshold: Readout threshold in MeV; default: the geometry's.
@@ -71,13 +74,20 @@ def compare(
         classifier: Train one to tell each sample from Geant4.
         seed: Of the classifiers.
     """
+    from jaxcalo.cli.compare_leptons import compare_leptons
+    from jaxcalo.data import is_four_lepton_file
     from jaxcalo.geometry import load_geometry
     from jaxcalo.plots.comparison_report import write_comparison
     from jaxcalo.plots.comparison_tables import terminal_table, verdict
 
     if threshold is not None and not threshold >= 0.0:
         raise InputError(f"--threshold: expected 0 MeV or more, found {threshold}")
-    made = _parse(samples)
+    made = [_sampled(given, reference, out, seed) for given in _parse(samples)]
+    if is_four_lepton_file(reference):
+        compare_leptons(reference, {one.name: one.paths[0] for one in made}, out, seed=seed)
+        return
+    if geometry is None:
+        raise InputError("--geometry: expected one for showers, found none; give ild_ecal, say")
     known = _Given(_REFERENCE, (reference, *also_reference))
     detector = load_geometry(geometry, particle)
     as_clouds = has_clouds([path for given in (known, *made) for path in given.paths])
@@ -109,16 +119,11 @@ class _Counter:
 
 
 def _parse(arguments: Sequence[str]) -> list[_Given]:
-    """NAME=FILE of each sample."""
+    """NAME=FILE, or NAME=RUN, of each sample."""
     given = []
     for argument in arguments:
         name, equals, file = argument.partition("=")
         path = Path(file if equals else argument)
-        if path.is_dir():
-            raise InputError(
-                f"{argument}: expected a file of showers, found a folder; make one with"
-                " `jaxcalo sample`"
-            )
         given.append(_Given(name.strip() if equals else path.stem, (path,)))
     names = [_REFERENCE, *(sample.name for sample in given)]
     if not given or "" in names or len(set(names)) < len(names):
@@ -128,6 +133,15 @@ def _parse(arguments: Sequence[str]) -> list[_Given]:
             f" of its own that is not {_REFERENCE}, found {found}"
         )
     return given
+
+
+def _sampled(given: _Given, reference: Path, out: Path, seed: int) -> _Given:
+    """A sample as it is; a run as the file of what it makes."""
+    if not given.paths[0].is_dir():
+        return given
+    path = out / "samples" / f"{given.name}{reference.suffix}"
+    sample_like(given.paths[0], reference, path, seed)
+    return _Given(given.name, (path,))
 
 
 def _n_folds() -> int:

@@ -13,6 +13,7 @@ from jaxcalo.experiment import (
     CloudExperiment,
     Experiment,
     TrainedClouds,
+    TrainedModel,
     cloud_student_of,
     load_trained,
     student_of,
@@ -55,8 +56,13 @@ def distill_main(arguments: list[str]) -> None:
     trained = load_trained(run)
     if isinstance(trained, TrainedClouds):
         default = cloud_student_of(trained, run, few_steps)
-    else:
+    elif isinstance(trained, TrainedModel):
         default = student_of(trained, run, few_steps)
+    else:
+        raise InputError(
+            f"{run}: expected a diffusion model of showers or point clouds, found a "
+            f"{type(trained.experiment).__name__}, which has no student; give another run"
+        )
     named = run if run.name else run.absolute()  # "." has no name
     default_out = named.with_name(f"{named.name}-{to}")
     options = tyro.cli(

@@ -9,9 +9,11 @@ from jaxcalo.cli.bench import bench
 from jaxcalo.cli.calibrate import calibrate
 from jaxcalo.cli.challenge import challenge
 from jaxcalo.cli.compare import compare
+from jaxcalo.cli.contest import contest
 from jaxcalo.cli.distill import distill_help, distill_main
 from jaxcalo.cli.doctor import doctor
 from jaxcalo.cli.evaluate import evaluate
+from jaxcalo.cli.generate_events import generate_events
 from jaxcalo.cli.inspect import inspect
 from jaxcalo.cli.likelihood import likelihood
 from jaxcalo.cli.pareto import pareto
@@ -35,11 +37,13 @@ _VERBS = {
     "sample": sample,
     "evaluate": evaluate,
     "compare": compare,
+    "contest": contest,
     "challenge": challenge,
     "search-grid": search_grid,
     "pareto": pareto,
     "likelihood": likelihood,
     "bench": bench,
+    "generate-events": generate_events,
     "inspect": inspect,
     "doctor": doctor,
 }

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from jaxcalo import recipes
 from jaxcalo.errors import InputError
-from jaxcalo.experiment import CloudExperiment, Experiment
+from jaxcalo.experiment import AnyExperiment
 
 
-def load_recipe(name_or_path: str) -> Experiment | CloudExperiment:
+def load_recipe(name_or_path: str) -> AnyExperiment:
     """The `experiment` of a recipe file, or a shipped recipe by its name.
 
     Raises:
@@ -28,10 +28,11 @@ def load_recipe(name_or_path: str) -> Experiment | CloudExperiment:
         raise InputError(
             f"{path}: the recipe does not run ({type(error).__name__}: {error})"
         ) from error
-    if not isinstance(experiment, Experiment | CloudExperiment):
+    if not isinstance(experiment, AnyExperiment):
         raise InputError(
             f"{path}: expected a recipe that defines "
-            "`experiment = jaxcalo.experiment.Experiment(...)` or CloudExperiment(...), "
+            "`experiment = jaxcalo.experiment.Experiment(...)`, or CloudExperiment, "
+            "FamilyExperiment or LeptonExperiment, "
             f"found {type(experiment).__name__}"
         )
     return experiment

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from jaxcalo.experiment import Request, TrainedClouds, TrainedModel
+    from jaxcalo.experiment import (
+        Request,
+        TrainedClouds,
+        TrainedFamily,
+        TrainedLeptons,
+        TrainedModel,
+    )
     from jaxcalo.typing import Observe
+
+_BATCH_SIZE = 256
 
 
 def sample(
@@ -34,13 +42,14 @@ def sample(
     steps: int | None = None,
     grid: AnyGridName | None = None,
     guidance: float | None = None,
-    batch_size: int = 256,
+    batch_size: int = _BATCH_SIZE,
     shard: str = "0/1",
     dry_run: bool = False,
 ) -> None:
-    """Generate showers from a trained run into an HDF5 file.
+    """Generate showers, or events, from a trained run into a file.
 
-    It is in the CaloChallenge format (MeV); of a run on point clouds, in that of CaloClouds (GeV).
+    It is HDF5 in the CaloChallenge format (MeV); of a run on point clouds, in that of CaloClouds
+    (GeV); of a run on four-lepton events, CSV (GeV).
 
     Shower i depends on the seed and on i alone: not on --batch-size, devices or --shard.
 
@@ -53,7 +62,8 @@ def sample(
         energies_from: Take the incident energies, and whatever else the run is conditioned on, of
             this file of showers or clouds, in order.
         condition: NAME=VALUE[,VALUE...] for each data set beside the energy that the run is
-            conditioned on, the same for all showers: --condition impact_mm=1.5,-3 pdg=22
+            conditioned on, the same for all showers: --condition impact_mm=1.5,-3 pdg=22; of
+            four-lepton events the flavours: --condition pdg=11,-11,13,-13
         seed: Decides every energy and every shower.
         sampler: The method; default: the recipe's. dpmpp-2m and unipc are good from 8 steps on;
             consistency is for students of that kind.
@@ -66,52 +76,98 @@ def sample(
         shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
         dry_run: Say what would be done and stop.
     """
-    from jaxcalo.experiment import Request, TrainedClouds, load_trained
+    from jaxcalo.experiment import Request
 
-    trained = load_trained(run)
     request = Request(
         n_showers, energy, energy_range, energies_from, _named(condition), seed, _shard(shard)
     )
-    changes = (sampler, grid, steps, guidance)
-    if isinstance(trained, TrainedClouds):
-        job = _clouds(run, trained, request, changes)
-    else:
-        job = _showers(run, trained, request, changes)
+    job = job_of(run, request, (sampler, grid, steps, guidance))
     if dry_run:
         print(f"would write {job.planned}, to {out}")
         return
     with sampling_bar(job.n_showers) as observe:
         n = job.write(out, batch_size, observe)
-    print(f"{out}: {n} showers of {job.made}, trained for {trained.step} steps")
+    print(f"{out}: {n} {job.made}, trained for {job.trained_steps} steps")
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """What is to be done for one run.
 
     Attributes:
         n_showers: How many showers.
         planned: What will be written, in words.
-        made: Of what a shower is made, in words.
+        made: What is written, in words.
+        trained_steps: Of the run.
         write: (file, batch size, observer) -> showers written.
     """
 
     n_showers: int
     planned: str
     made: str
+    trained_steps: int
     write: "Callable[[Path, int, Observe], int]"
 
 
 _Changes = tuple[SamplerName | None, AnyGridName | None, int | None, float | None]
+_NO_CHANGES: _Changes = (None, None, None, None)
 
 
-def _showers(run: Path, trained: "TrainedModel", request: "Request", changes: _Changes) -> _Job:
+def job_of(run: Path, request: "Request", changes: _Changes = _NO_CHANGES) -> Job:
+    """What sampling a run will do.
+
+    Args:
+        run: The run folder.
+        request: Which events.
+        changes: Sampler, grid, steps and guidance in place of the recipe's.
+
+    Raises:
+        InputError: The folder is not a run, or the request is impossible.
+    """
+    from jaxcalo.experiment import TrainedClouds, TrainedLeptons, load_trained
+
+    trained = load_trained(run)
+    if isinstance(trained, TrainedLeptons):
+        return _leptons(trained, request, changes)
+    if isinstance(trained, TrainedClouds):
+        return _clouds(run, trained, request, changes)
+    return _showers(run, trained, request, changes)
+
+
+def sample_like(run: Path, reference: Path, out: Path, seed: int = 0) -> None:
+    """Sample a run into a file: as many events as a reference has, of showers at its energies.
+
+    Args:
+        run: The run folder.
+        reference: A file of showers, clouds or four-lepton events, as the run makes.
+        out: The file to write.
+        seed: Decides every event.
+
+    Raises:
+        InputError: The folder is not a run, the reference unusable, or the file cannot be written.
+    """
+    from jaxcalo.data import is_four_lepton_file, read_four_lepton
+    from jaxcalo.experiment import Request
+
+    if is_four_lepton_file(reference):
+        request = Request(n_showers=read_four_lepton(reference).n_events, seed=seed)
+    else:
+        request = Request(energies_from=reference, seed=seed)
+    job = job_of(run, request)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with sampling_bar(job.n_showers) as observe:
+        job.write(out, _BATCH_SIZE, observe)
+
+
+def _showers(
+    run: Path, trained: "TrainedModel | TrainedFamily", request: "Request", changes: _Changes
+) -> Job:
     """The job of a run on showers of voxels."""
     from jaxcalo.experiment import sample_to_file, with_sampling
     from jaxcalo.experiment.sampling import requested_conditions
     from jaxcalo.preprocess import outside_ranges
 
-    sampling = changed_sampling(run, trained, *changes)
-    trained = with_sampling(trained, sampling)
+    if any(change is not None for change in changes):
+        trained = with_sampling(trained, changed_sampling(run, trained, *changes))
     raw, first = requested_conditions(request, trained)
     _warn_energies(raw[:, 0], trained.energy_range_mev)
     n_outside = int(outside_ranges(trained.conditions, raw[:, 1:]).sum())
@@ -122,15 +178,34 @@ def _showers(run: Path, trained: "TrainedModel", request: "Request", changes: _C
             file=sys.stderr,
         )
     made = f"{trained.detector.n_voxels} voxels"
-    planned = f"{_described(raw[:, 0], first)}, {made} each, by {sampling}"
+    way = trained.experiment.sampling or "the one way of its family"
+    planned = f"{_described(raw[:, 0], first)}, {made} each, by {way}"
 
     def write(out: Path, batch_size: int, observe: "Observe") -> int:
         return sample_to_file(trained, request, out, batch_size=batch_size, observe=observe)
 
-    return _Job(len(raw), planned, made, write)
+    return Job(len(raw), planned, f"showers of {made}", trained.step, write)
 
 
-def _clouds(run: Path, trained: "TrainedClouds", request: "Request", changes: _Changes) -> _Job:
+def _leptons(trained: "TrainedLeptons", request: "Request", changes: _Changes) -> Job:
+    """The job of a run on four-lepton events."""
+    from jaxcalo.experiment import requested_flavours, sample_leptons_to_file
+
+    if any(change is not None for change in changes):
+        raise InputError(
+            "--sampler, --steps, --grid, --guidance: expected none for four-lepton events, which "
+            "are sampled as their recipe says; leave them out"
+        )
+    raw, first = requested_flavours(request, trained)
+    planned = f"{len(raw)} events (numbers {first} to {first + len(raw) - 1})"
+
+    def write(out: Path, batch_size: int, observe: "Observe") -> int:
+        return sample_leptons_to_file(trained, request, out, batch_size=batch_size, observe=observe)
+
+    return Job(len(raw), planned, "events of four leptons", trained.step, write)
+
+
+def _clouds(run: Path, trained: "TrainedClouds", request: "Request", changes: _Changes) -> Job:
     """The job of a run on point clouds."""
     from jaxcalo.experiment import requested_energies, sample_clouds_to_file, with_cloud_sampling
 
@@ -145,7 +220,7 @@ def _clouds(run: Path, trained: "TrainedClouds", request: "Request", changes: _C
     def write(out: Path, batch_size: int, observe: "Observe") -> int:
         return sample_clouds_to_file(trained, request, out, batch_size=batch_size, observe=observe)
 
-    return _Job(len(raw), planned, made, write)
+    return Job(len(raw), planned, f"showers of {made}", trained.step, write)
 
 
 def _described(energies_mev: "np.ndarray", first: int) -> str:

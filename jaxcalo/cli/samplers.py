@@ -19,7 +19,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.families import GridConfig, SamplerConfig, Sampling
 
 if TYPE_CHECKING:
-    from jaxcalo.experiment import TrainedClouds, TrainedModel
+    from jaxcalo.experiment import TrainedClouds, TrainedFamily, TrainedModel
 
 SamplerName = Literal[
     "ddpm",
@@ -66,7 +66,7 @@ def sampler_name(sampler: SamplerConfig) -> str:
 
 def changed_sampling(
     run: Path,
-    trained: "TrainedModel | TrainedClouds",
+    trained: "TrainedModel | TrainedFamily | TrainedClouds",
     sampler: SamplerName | None,
     grid: AnyGridName | None,
     steps: int | None,
@@ -84,8 +84,8 @@ def changed_sampling(
     old = trained.experiment.sampling
     if old is None:
         raise InputError(
-            "--sampler, --steps, --grid, --guidance: expected none for a GAN, which has one way to "
-            "sample; leave them out"
+            "--sampler, --steps, --grid, --guidance: expected none for a family that has one way "
+            "to sample, such as a GAN; leave them out"
         )
     method, usual_grid = SAMPLERS[sampler] if sampler else (old.sampler, old.grid)
     n_steps = old.n_steps if steps is None else steps
@@ -98,7 +98,10 @@ def changed_sampling(
 
 
 def grid_named(
-    run: Path, trained: "TrainedModel | TrainedClouds", name: AnyGridName, sampling: Sampling
+    run: Path,
+    trained: "TrainedModel | TrainedFamily | TrainedClouds",
+    name: AnyGridName,
+    sampling: Sampling,
 ) -> GridConfig:
     """A grid by its name; a searched one comes from the run's folder."""
     from jaxcalo.experiment import load_grid

@@ -9,7 +9,7 @@ import tyro
 
 from jaxcalo.cli.progress import training_bar
 from jaxcalo.cli.recipes import load_recipe
-from jaxcalo.experiment import CloudExperiment, Experiment, to_record, train, train_clouds
+from jaxcalo.experiment import AnyExperiment, Experiment, to_record, train_any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class _Options:
     out: Path
     data_file: Annotated[Path | None, tyro.conf.arg(name="data")] = None
     dry_run: bool = False
-    experiment: Annotated[
-        Experiment | CloudExperiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff
-    ] = dataclasses.field(default_factory=Experiment)
+    experiment: Annotated[AnyExperiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = (
+        dataclasses.field(default_factory=Experiment)
+    )
 
 
 def train_main(arguments: list[str]) -> None:
@@ -52,13 +52,10 @@ def train_main(arguments: list[str]) -> None:
     run_training(experiment, options.out)
 
 
-def run_training(experiment: Experiment | CloudExperiment, out: Path) -> None:
+def run_training(experiment: AnyExperiment, out: Path) -> None:
     """Train with a progress bar."""
     with training_bar(experiment.training.n_steps) as observe:
-        if isinstance(experiment, CloudExperiment):
-            train_clouds(experiment, out, observe=observe)
-        else:
-            train(experiment, out, observe=observe)
+        train_any(experiment, out, observe=observe)
 
 
 def train_help(
@@ -76,8 +73,8 @@ def train_help(
     Args:
         recipe: A Python file that defines `experiment`, or a shipped recipe's name (par04_lite).
         out: The run folder. A run of the same configuration resumes; another is refused.
-        data: Train on this file instead of the recipe's: showers (CaloChallenge HDF5, MeV), or for
-            a recipe on point clouds clouds (CaloClouds HDF5, GeV).
+        data: Train on this file instead of the recipe's: showers (CaloChallenge HDF5, MeV), clouds
+            (CaloClouds HDF5, GeV) or four-lepton events (CSV, GeV), as the recipe needs.
         dry_run: Print the whole configuration and stop.
     """
     arguments = [recipe, "--out", str(out)]

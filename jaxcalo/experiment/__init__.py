@@ -1,5 +1,6 @@
 """An experiment: one frozen dataclass, and the functions that train, sample and reload it."""
 
+from jaxcalo.experiment.any_run import AnyExperiment, AnyTrained, load_trained, train_any
 from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.cloud_build import build_clouds
 from jaxcalo.experiment.cloud_config import (
@@ -20,45 +21,94 @@ from jaxcalo.experiment.cloud_nets import (
 from jaxcalo.experiment.cloud_run import (
     TrainedClouds,
     load_cloud_run,
-    load_trained,
     train_clouds,
     with_cloud_sampling,
 )
 from jaxcalo.experiment.cloud_sampling import requested_energies, sample_clouds_to_file
 from jaxcalo.experiment.config import Data, DiTNet, EnergyStage, Experiment, Teacher, UNetNet
 from jaxcalo.experiment.distill import cloud_student_of, student_of
+from jaxcalo.experiment.family_config import FamilyExperiment
 from jaxcalo.experiment.grids import load_grid, save_grid, search_run
 from jaxcalo.experiment.hits import calibrate_hits
+from jaxcalo.experiment.lepton_config import LeptonData, LeptonExperiment, LeptonTerms
+from jaxcalo.experiment.lepton_run import (
+    TrainedLeptons,
+    load_lepton_run,
+    requested_flavours,
+    sample_leptons_to_file,
+    train_leptons,
+)
 from jaxcalo.experiment.likelihood import log_likelihoods
 from jaxcalo.experiment.pareto import floor_of, measure, reference_of
 from jaxcalo.experiment.record import differences, from_record, to_record
-from jaxcalo.experiment.run import TrainedModel, load_run, train, with_sampling
+from jaxcalo.experiment.run import (
+    TrainedFamily,
+    TrainedModel,
+    load_family_run,
+    load_run,
+    train,
+    with_sampling,
+)
 from jaxcalo.experiment.sampling import Request, sample_to_file
 from jaxcalo.experiment.timing import BatchTiming, Timing, sampling_cost, time_sampling
+from jaxcalo.experiment.vector_families import (
+    DiffusionFamily,
+    FlowFamily,
+    GanFamily,
+    MixtureFamily,
+    NearestFamily,
+    VaeFamily,
+)
+from jaxcalo.experiment.vector_nets import (
+    AutoregressiveFlow,
+    ConvolutionalNet,
+    CouplingFlow,
+    PlainNet,
+    ResidualNet,
+)
 
 __all__ = [
+    "AnyExperiment",
+    "AnyTrained",
+    "AutoregressiveFlow",
     "BatchTiming",
     "CloudData",
     "CloudDiffusion",
     "CloudExperiment",
     "CloudGan",
+    "ConvolutionalNet",
+    "CouplingFlow",
     "Data",
     "DiTNet",
+    "DiffusionFamily",
     "EnergyStage",
     "EpicNet",
     "EpicPlayers",
     "Experiment",
+    "FamilyExperiment",
+    "FlowFamily",
+    "GanFamily",
     "LatentCloudDiffusion",
+    "LeptonData",
+    "LeptonExperiment",
+    "LeptonTerms",
     "MessagePassingPlayers",
+    "MixtureFamily",
+    "NearestFamily",
+    "PlainNet",
     "PointWiseNet",
     "Request",
+    "ResidualNet",
     "SetTransformerNet",
     "ShowerFlow",
     "Teacher",
     "Timing",
     "TrainedClouds",
+    "TrainedFamily",
+    "TrainedLeptons",
     "TrainedModel",
     "UNetNet",
+    "VaeFamily",
     "build",
     "build_clouds",
     "calibrate_hits",
@@ -68,14 +118,18 @@ __all__ = [
     "from_record",
     "in_mev",
     "load_cloud_run",
+    "load_family_run",
     "load_grid",
+    "load_lepton_run",
     "load_run",
     "load_trained",
     "log_likelihoods",
     "measure",
     "reference_of",
     "requested_energies",
+    "requested_flavours",
     "sample_clouds_to_file",
+    "sample_leptons_to_file",
     "sample_to_file",
     "sampling_cost",
     "save_grid",
@@ -84,7 +138,9 @@ __all__ = [
     "time_sampling",
     "to_record",
     "train",
+    "train_any",
     "train_clouds",
+    "train_leptons",
     "with_cloud_sampling",
     "with_sampling",
 ]

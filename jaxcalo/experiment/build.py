@@ -11,6 +11,8 @@ from jax import Array
 from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.config import EnergyStage, Experiment
+from jaxcalo.experiment.family_config import FamilyExperiment
+from jaxcalo.experiment.vector_nets import EventShape
 from jaxcalo.families import (
     Encode,
     GenerativeModel,
@@ -32,28 +34,38 @@ from jaxcalo.preprocess import Condition, Constants, Preprocessor, augment, prep
 from jaxcalo.typing import Cond, Event, Key, Params
 
 
+class Denoised(NamedTuple):
+    """What the network of a diffusion model denoises: events, or with an energy stage shapes.
+
+    Attributes:
+        net: The network of `experiment.net`.
+        params: Its part of the model's parameters.
+        condition: (key, model's parameters, condition) -> what it is conditioned on.
+        n_components: How many numbers it denoises.
+    """
+
+    net: Net
+    params: Callable[[Params], Params]
+    condition: Callable[[Key, Params, Cond], Cond]
+    n_components: int
+
+
 class Built(NamedTuple):
     """What an experiment trains.
 
     Attributes:
         model: The generative model of standardised events.
         evaluate: (key, averaged parameters, showers) -> held-out numbers; None for students.
-        net: The network of `experiment.net`: it denoises events, or with an energy stage shapes.
-        net_params: Its part of the model's parameters.
-        net_condition: (key, model's parameters, condition) -> what it is conditioned on.
-        n_components: How many numbers it denoises.
+        denoised: What its network denoises; None for other families.
     """
 
     model: GenerativeModel
     evaluate: Callable[[Key, Params, Any], dict[str, Array]] | None
-    net: Net
-    net_params: Callable[[Params], Params]
-    net_condition: Callable[[Key, Params, Cond], Cond]
-    n_components: int
+    denoised: Denoised | None
 
 
 def build(
-    experiment: Experiment,
+    experiment: Experiment | FamilyExperiment,
     detector: Detector,
     constants: Constants,
     teacher: Params | None = None,
@@ -73,8 +85,13 @@ def build(
     """
     recipe, size = experiment.preprocess, len(constants.mean)
     preprocessor = prepare(recipe, detector, constants, conditions)
-    encode = _encoder(experiment, detector, preprocessor)
+    encode = _encoder(experiment.data.augment, detector, preprocessor)
     n_head = recipe.n_layer_energies(detector)
+    if isinstance(experiment, FamilyExperiment):
+        grid = detector.grid_shape if detector.is_regular else None
+        n_steps = experiment.training.n_steps
+        family = experiment.family.build(EventShape(size, grid, n_head), encode, n_steps)
+        return Built(family.model, family.evaluate, None)
     has_variance = experiment.diffusion.learned_variance
     if experiment.energies is not None:
         if preprocessor.layer_condition is None:
@@ -100,10 +117,7 @@ def build(
     return Built(
         model,
         evaluate if experiment.few_steps is None else None,
-        net,
-        lambda params: params,
-        lambda _key, _params, cond: cond,
-        size,
+        Denoised(net, lambda params: params, lambda _key, _params, cond: cond, size),
     )
 
 
@@ -145,16 +159,13 @@ def _two_stages(
     return Built(
         two_stage(energies, shapes, n_head=n_head, layer_condition=layer_condition),
         evaluate if experiment.few_steps is None else None,
-        net,
-        lambda params: params[SHAPES],
-        net_condition,
-        size - n_head,
+        Denoised(net, lambda params: params[SHAPES], net_condition, size - n_head),
     )
 
 
-def _encoder(experiment: Experiment, detector: Detector, preprocessor: Preprocessor) -> Encode:
+def _encoder(has_symmetry: bool, detector: Detector, preprocessor: Preprocessor) -> Encode:
     """(key, Showers of one, no batch axis) -> (event, condition)."""
-    permute = augment(detector) if experiment.data.augment else None
+    permute = augment(detector) if has_symmetry else None
 
     def encode(key: Key, shower: Showers) -> tuple[Event, Cond]:
         energy = jnp.asarray(shower.incident_energy_mev)

@@ -33,7 +33,7 @@ from jaxcalo.experiment.manifest import (
     trained_manifest,
 )
 from jaxcalo.experiment.record import from_record
-from jaxcalo.experiment.run import Batches, TrainedModel, check_teacher, load_run, restored
+from jaxcalo.experiment.run import Batches, check_teacher, restored
 from jaxcalo.families import GenerativeModel, Sampling
 from jaxcalo.geometry import Detector, load_geometry
 from jaxcalo.preprocess import HitCalibration
@@ -180,13 +180,6 @@ def with_hits(trained: TrainedClouds, hits: HitCalibration | None) -> TrainedClo
     """The same model with a hit calibration, or without."""
     model = build_clouds(trained.experiment, trained.detector, trained.constants, hits=hits).model
     return trained._replace(model=model, hits=hits)
-
-
-def load_trained(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel | TrainedClouds:
-    """Load the newest checkpoint of a run of either kind, see `load_run` and `load_cloud_run`."""
-    _, experiment = trained_manifest(folder)
-    load = load_cloud_run if isinstance(experiment, CloudExperiment) else load_run
-    return load(folder, mesh=mesh)
 
 
 def with_cloud_sampling(trained: TrainedClouds, sampling: Sampling) -> TrainedClouds:

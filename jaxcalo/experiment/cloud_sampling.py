@@ -34,7 +34,7 @@ def sample_clouds_to_file(
         InputError: An impossible request, or the file cannot be written.
     """
     raw, first = requested_energies(request, trained)
-    attributes = facts_of(request, trained, first) | {
+    attributes = facts_of(request, trained.detector, trained.step, first) | {
         "energy_unit": "GeV",
         "length_unit": "mm",
         "threshold_mev": trained.experiment.calibration.threshold_mev,

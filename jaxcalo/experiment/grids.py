@@ -57,24 +57,25 @@ def search_run(
             "its own; search its teacher's grid"
         )
     fitted = trained.detector, trained.constants
-    built = build(experiment, *fitted, conditions=trained.conditions)
+    denoised = build(experiment, *fitted, conditions=trained.conditions).denoised
+    assert denoised is not None  # of any Experiment
     condition = prepare(experiment.preprocess, *fitted, trained.conditions).condition
     raw = typical_conditions(trained, n_showers, seed)
     head_key, noise_key = jax.random.split(jax.random.key(seed))
     process = experiment.diffusion
 
     def given(key: Key, row: Array) -> Cond:
-        cond = built.net_condition(key, trained.params, condition(row))
+        cond = denoised.condition(key, trained.params, condition(row))
         return with_flag(process, cond)
 
     return search_grid(
         noise_key,
         process.schedule,
-        plain_denoiser(built.net, built.net_params(trained.params), process),
+        plain_denoiser(denoised.net, denoised.params(trained.params), process),
         sampler,
         n_steps,
         jax.vmap(given)(jax.random.split(head_key, n_showers), jnp.asarray(raw)),
-        built.n_components,
+        denoised.n_components,
         start=start,
         n_iterations=n_iterations,
         observe=observe,

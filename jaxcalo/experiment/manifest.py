@@ -16,7 +16,6 @@ import numpy as np
 
 from jaxcalo.data import ShowerFile
 from jaxcalo.errors import InputError
-from jaxcalo.experiment.config import Experiment
 from jaxcalo.experiment.record import differences, from_record, to_record
 from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Condition, check_conditions, fit_condition
@@ -64,7 +63,7 @@ def resumed_manifest(
 
 
 def new_manifest(
-    experiment: Experiment,
+    experiment: Any,
     detector: Detector,
     file: ShowerFile,
     n_train: int,
@@ -113,7 +112,7 @@ def manifest_record(
     n_showers: int,
     energy_range_mev: tuple[float, float],
 ) -> dict[str, Any]:
-    """What every run writes down at its start.
+    """What a run on showers writes down at its start.
 
     Args:
         experiment: What will be trained.
@@ -122,17 +121,24 @@ def manifest_record(
         n_showers: How many showers it has.
         energy_range_mev: Smallest and largest incident energy that will be trained on.
     """
+    record = run_record(experiment, path, n_showers)
+    record["data"]["energy_range_mev"] = list(energy_range_mev)
+    return record | {"detector": to_record(detector)}
+
+
+def run_record(experiment: Any, path: Path, n_events: int) -> dict[str, Any]:
+    """What every run writes down at its start, on whatever data.
+
+    Args:
+        experiment: What will be trained.
+        path: The data file.
+        n_events: How many events, or showers, it has.
+    """
     packages = ("jaxcalo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
         "format": _FORMAT,
         "experiment": to_record(experiment),
-        "detector": to_record(detector),
-        "data": {
-            "path": str(path),
-            "sha256": sha256(path),
-            "n_showers": n_showers,
-            "energy_range_mev": list(energy_range_mev),
-        },
+        "data": {"path": str(path), "sha256": sha256(path), "n_showers": n_events},
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in packages},

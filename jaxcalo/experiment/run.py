@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxcalo.data.samples import SAMPLES
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build, in_mev
 from jaxcalo.experiment.config import Experiment, Teacher
+from jaxcalo.experiment.family_config import FamilyExperiment
 from jaxcalo.experiment.manifest import (
     FIT_CHUNK,
     new_manifest,
@@ -31,6 +32,7 @@ from jaxcalo.experiment.manifest import (
     trained_manifest,
 )
 from jaxcalo.experiment.record import from_record
+from jaxcalo.experiment.vector_families import WholeDataFamily
 from jaxcalo.families import (
     ConsistencyDistillation,
     GenerativeModel,
@@ -50,6 +52,8 @@ from jaxcalo.training import fit as fit_model
 from jaxcalo.typing import Params
 
 _VALIDATION_SHOWERS = 256
+
+_OnVoxels = Experiment | FamilyExperiment
 
 
 class TrainedModel(NamedTuple):
@@ -78,13 +82,37 @@ class TrainedModel(NamedTuple):
     conditions: tuple[Condition, ...] = ()
 
 
+class TrainedFamily(NamedTuple):
+    """`TrainedModel` of a family beside diffusion, what `load_family_run` gives.
+
+    Attributes:
+        model: The physical model: conditions and events are in MeV.
+        params: Averaged parameters.
+        constants: Its fitted preprocessing.
+        detector: Its geometry, with the threshold used.
+        experiment: Its configuration.
+        step: Steps trained.
+        energy_range_mev: Smallest and largest incident energy it was trained on.
+        conditions: What it is conditioned on beside the energy, fitted.
+    """
+
+    model: GenerativeModel
+    params: Params
+    constants: Constants
+    detector: Detector
+    experiment: FamilyExperiment
+    step: int
+    energy_range_mev: tuple[float, float]
+    conditions: tuple[Condition, ...] = ()
+
+
 def resolve_data(path: str) -> Path:
     """A path as it is, or the shipped sample of that name."""
     return sample_path(path) if path in SAMPLES and not Path(path).exists() else Path(path)
 
 
 def train(
-    experiment: Experiment,
+    experiment: _OnVoxels,
     folder: Path,
     *,
     mesh: Mesh | None = None,
@@ -103,7 +131,7 @@ def train(
     """
     mesh = mesh or data_mesh()
     path = resolve_data(experiment.data.path)
-    teacher = _load_teacher(experiment, mesh)
+    teacher = _load_teacher(experiment, mesh) if isinstance(experiment, Experiment) else None
     if teacher is None:
         detector = load_geometry(experiment.data.geometry, experiment.data.particle)
     else:
@@ -115,7 +143,10 @@ def train(
             experiment,
             folder,
             path,
-            lambda: new_manifest(experiment, detector, file, n_train, known),
+            lambda: (
+                new_manifest(experiment, detector, file, n_train, known)
+                | {"batch_size": batch_size(experiment, experiment.data.batch_size, n_train, mesh)}
+            ),
         )
         detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
         if teacher is None:
@@ -131,7 +162,7 @@ def train(
     with open_loader(
         loader_key,
         path,
-        experiment.data.batch_size,
+        manifest.get("batch_size", experiment.data.batch_size),
         detector=detector,
         conditions=experiment.data.conditions,
         stop=n_train,
@@ -164,33 +195,59 @@ def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
     manifest, experiment = trained_manifest(folder)
     if not isinstance(experiment, Experiment):
         raise InputError(
-            f"{folder}: expected a run on showers of voxels, found one on point clouds, for which "
-            "this command has no meaning; give another run"
+            f"{folder}: expected a run of diffusion on showers of voxels, found a "
+            f"{type(experiment).__name__}, for which this command has no meaning; give another run"
         )
+    return TrainedModel(*_restored(folder, manifest, experiment, mesh))
+
+
+def load_family_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedFamily:
+    """`load_run` for the families beside diffusion."""
+    manifest, experiment = trained_manifest(folder)
+    if not isinstance(experiment, FamilyExperiment):
+        raise InputError(f"{folder}: expected a run of a FamilyExperiment, found another")
+    return TrainedFamily(*_restored(folder, manifest, experiment, mesh))
+
+
+def _restored(
+    folder: Path,
+    manifest: dict[str, Any],
+    experiment: Any,
+    mesh: Mesh | None,
+) -> tuple[Any, ...]:
+    """The fields of a `TrainedModel`, from the newest checkpoint."""
     detector, conditions = from_record(manifest["detector"]), _conditions(manifest)
     mesh = mesh or data_mesh()
+    # The nearest neighbour's parameters are a batch of showers; of other families any number does.
+    n = manifest["batch_size"] if isinstance(experiment, FamilyExperiment) else 1
     with Checkpoints(folder / "checkpoints") as checkpoints:
         constants = Constants(
             **checkpoints.restore_constants(_no_constants(experiment, detector)._asdict())
         )
         model = build(experiment, detector, constants, conditions=conditions).model
-        batch = Batch(jnp.zeros(1, jnp.int32), _one_shower(detector, conditions))
+        batch = Batch(jnp.zeros(n, jnp.int32), _some_showers(n, detector, conditions))
         like = jax.eval_shape(model.algorithm.init, jax.random.key(0), batch).ema
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
     physical = in_mev(model, prepare(experiment.preprocess, detector, constants, conditions))
     low, high = manifest["data"]["energy_range_mev"]
-    return TrainedModel(
-        physical, params, constants, detector, experiment, step or 0, (low, high), conditions
-    )
+    return (physical, params, constants, detector, experiment, step or 0, (low, high), conditions)
 
 
-def with_sampling(trained: TrainedModel, sampling: Sampling) -> TrainedModel:
-    """The same model, sampled in another way.
+_Trained = TypeVar("_Trained", bound=TrainedModel | TrainedFamily)
+
+
+def with_sampling(trained: _Trained, sampling: Sampling) -> _Trained:
+    """The same diffusion model, sampled in another way.
 
     Raises:
         InputError: The model cannot be sampled so.
     """
-    experiment = dataclasses.replace(trained.experiment, sampling=sampling)
+    experiment: Any = trained.experiment
+    if isinstance(experiment, FamilyExperiment):
+        family = dataclasses.replace(experiment.family, sampling=sampling)
+        experiment = dataclasses.replace(experiment, family=family)
+    else:
+        experiment = dataclasses.replace(experiment, sampling=sampling)
     fitted = trained.detector, trained.constants
     model = build(experiment, *fitted, conditions=trained.conditions).model
     preprocessor = prepare(experiment.preprocess, *fitted, trained.conditions)
@@ -233,6 +290,12 @@ def check_teacher(teacher: Teacher, step: int) -> None:
         )
 
 
+def batch_size(experiment: Any, asked: int, n_train: int, mesh: Mesh) -> int:
+    """Events a step: all, if the family needs all at once."""
+    family = getattr(experiment, "family", None)
+    return n_train - n_train % mesh.size if isinstance(family, WholeDataFamily) else asked
+
+
 def restored(folder: Path, like: dict[str, Any]) -> dict[str, Any] | None:
     """The fitted preprocessing in a run's newest checkpoint; None if it has none yet."""
     with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -254,12 +317,12 @@ class Batches:
         return (Batch(self._index, showers) for showers in prefetch(self._loader, start, stop))
 
 
-def _n_train(experiment: Experiment, file: ShowerFile) -> int:
+def _n_train(experiment: _OnVoxels, file: ShowerFile) -> int:
     return file.n_showers - int(experiment.data.validation_fraction * file.n_showers)
 
 
 def _constants(
-    experiment: Experiment, detector: Detector, folder: Path, file: ShowerFile, n_train: int
+    experiment: _OnVoxels, detector: Detector, folder: Path, file: ShowerFile, n_train: int
 ) -> Constants:
     known = restored(folder, _no_constants(experiment, detector)._asdict())
     if known is not None:
@@ -269,15 +332,15 @@ def _constants(
     return fit(experiment.preprocess, detector, chunks)
 
 
-def _no_constants(experiment: Experiment, detector: Detector) -> Constants:
+def _no_constants(experiment: _OnVoxels, detector: Detector) -> Constants:
     size = experiment.preprocess.n_layer_energies(detector) + detector.n_voxels
     return Constants(*(np.zeros(shape, np.float32) for shape in (size, size, (), ())))
 
 
-def _one_shower(detector: Detector, conditions: tuple[Condition, ...]) -> Showers:
+def _some_showers(n: int, detector: Detector, conditions: tuple[Condition, ...]) -> Showers:
     sizes = detector.n_voxels, n_condition_columns(conditions)
-    voxels, further = (np.ones((1, size), np.float32) for size in sizes)
-    return Showers(np.ones(1, np.float32), voxels, further if conditions else None)
+    voxels, further = (np.ones((n, size), np.float32) for size in sizes)
+    return Showers(np.ones(n, np.float32), voxels, further if conditions else None)
 
 
 def _conditions(manifest: dict[str, Any]) -> tuple[Condition, ...]:

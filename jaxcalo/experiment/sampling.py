@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxcalo.data import Showers, ShowerWriter, open_showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import raw_condition
-from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.experiment.run import TrainedFamily, TrainedModel
 from jaxcalo.families import GenerativeModel, generate_chunks
 from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Classes, Condition, check_conditions, draw_conditions
@@ -49,7 +49,7 @@ class Request:
 
 
 def sample_to_file(
-    trained: TrainedModel,
+    trained: TrainedModel | TrainedFamily,
     request: Request,
     path: Path,
     *,
@@ -78,7 +78,7 @@ def sample_to_file(
         InputError: An impossible request, or the file cannot be written.
     """
     raw, first = requested_conditions(request, trained)
-    attributes = facts_of(request, trained, first) | {
+    attributes = facts_of(request, trained.detector, trained.step, first) | {
         "energy_unit": "MeV",
         "threshold_mev": trained.detector.threshold_mev,
     }
@@ -102,7 +102,7 @@ def sample_to_file(
 
 
 class Sampled(Protocol):
-    """What can be sampled: a trained model of showers of voxels, or of point clouds."""
+    """What can be sampled: a trained model of showers of voxels, of point clouds, of leptons."""
 
     @property
     def model(self) -> GenerativeModel:
@@ -114,25 +114,22 @@ class Sampled(Protocol):
         """Its parameters."""
         ...
 
-    @property
-    def detector(self) -> Detector:
-        """Its readout."""
-        ...
 
-    @property
-    def step(self) -> int:
-        """Steps trained."""
-        ...
+def facts_of(request: Request, detector: Detector, step: int, first: int) -> dict[str, str | int]:
+    """What a file of showers says of itself.
 
-
-def facts_of(request: Request, trained: Sampled, first: int) -> dict[str, str | int]:
-    """What every generated file says of itself; `first` is the global index of its first shower."""
+    Args:
+        request: Whose seed decided the showers.
+        detector: Their readout.
+        step: Steps that their model was trained for.
+        first: Global index of the first shower.
+    """
     return {
         "generator": "jaxcalo",
-        "geometry": trained.detector.name,
+        "geometry": detector.name,
         "seed": request.seed,
         "first_shower": first,
-        "trained_steps": trained.step,
+        "trained_steps": step,
     }
 
 
@@ -187,7 +184,9 @@ def write_events(
     return done
 
 
-def requested_conditions(request: Request, trained: TrainedModel) -> tuple[np.ndarray, int]:
+def requested_conditions(
+    request: Request, trained: TrainedModel | TrainedFamily
+) -> tuple[np.ndarray, int]:
     """What the showers of this shard are to be made for.
 
     Returns:
@@ -232,11 +231,9 @@ def part_of(request: Request, raw: np.ndarray) -> tuple[np.ndarray, int]:
     """The rows of a sample's conditions (n, 1 + k) that this shard makes, and the first's number.
 
     Raises:
-        InputError: An energy that is not positive, or an impossible shard.
+        InputError: An impossible shard.
     """
     n = len(raw)
-    if not (np.isfinite(raw[:, 0]).all() and (raw[:, 0] > 0.0).all()):
-        raise InputError(f"--energy: expected a positive number of GeV, found {request.energy_gev}")
     index, parts = request.shard
     if not 0 <= index < parts:
         raise InputError(f"--shard: expected I/N with I = 0 ... N-1, found {index}/{parts}")
@@ -260,8 +257,16 @@ def typical_conditions(trained: TrainedModel, n: int, seed: int) -> np.ndarray:
 
 
 def drawn_energies(request: Request, trained_range_mev: tuple[float, float], n: int) -> np.ndarray:
-    """One energy, or log-uniform ones, MeV, (n,)."""
+    """One energy, or log-uniform ones, MeV, (n,).
+
+    Raises:
+        InputError: Energies that are not positive.
+    """
     if request.energy_gev is not None:
+        if not 0.0 < request.energy_gev < np.inf:
+            raise InputError(
+                f"--energy: expected a positive number of GeV, found {request.energy_gev}"
+            )
         return np.full(n, request.energy_gev * GeV, np.float32)
     low, high = trained_range_mev
     if request.energy_range_gev is not None:
@@ -280,7 +285,9 @@ def _log_uniform(range_mev: tuple[float, float], n: int, seed: int) -> np.ndarra
     return np.exp(np.log(low) + u * (np.log(high) - np.log(low))).astype(np.float32)
 
 
-def _conditions_of(path: Path, request: Request, trained: TrainedModel) -> np.ndarray:
+def _conditions_of(
+    path: Path, request: Request, trained: TrainedModel | TrainedFamily
+) -> np.ndarray:
     """Those of a shower file, (n, 1 + k)."""
     if request.conditions:
         raise InputError(
@@ -295,7 +302,7 @@ def _conditions_of(path: Path, request: Request, trained: TrainedModel) -> np.nd
     return np.concatenate(parts)
 
 
-def _fixed_conditions(request: Request, trained: TrainedModel) -> np.ndarray:
+def _fixed_conditions(request: Request, trained: TrainedModel | TrainedFamily) -> np.ndarray:
     """The further conditions that all showers have, (k,)."""
     known, given = trained.conditions, request.conditions
     wanted = " ".join(_example(condition) for condition in known)

@@ -58,10 +58,10 @@ def cloud_run(tmp_path_factory, clouds):
     return folder
 
 
-def train(recipe, folder, clouds, *options, quick=False):
+def train(recipe, folder, clouds, *options):
     """In a process with one device, whose sums are the same to the bit every time."""
     arguments = ("train", recipe, "--out", folder, "--data", clouds, *options)
-    code, _, err = spawned(*arguments, quick=quick)
+    code, _, err = spawned(*arguments, quick=True)
     assert code == 0, err
 
 
@@ -133,7 +133,7 @@ def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_pat
 def test_other_families_train_and_sample(text, clouds, tmp_path):
     recipe, folder = tmp_path / "recipe.py", tmp_path / "run"
     recipe.write_text(text.format(recipe=str(RECIPE)))
-    train(recipe, folder, clouds, "--training.n-steps", 4, "--data.n-buckets", 1, quick=True)
+    train(recipe, folder, clouds, "--training.n-steps", 4, "--data.n-buckets", 1)
     assert sample(folder, tmp_path / "x.h5", "-n", 3).n_showers == 3
     code = run("sample", folder, "-n", 3, "-o", tmp_path / "y.h5", "--steps", 2)
     assert code == (2 if text is GAN else 0)  # a GAN has one way to sample

@@ -173,7 +173,7 @@ def test_unusable_requests_are_one_line(files, tmp_path, capsys):
         ((f"a={good}", f"a={good}"), ["a name of its own"]),
         ((f"={good}",), ["a name of its own"]),
         ((f"Geant4={good}",), ["not Geant4"]),
-        ((f"run={tmp_path}",), ["found a folder", "jaxcalo sample"]),
+        ((f"run={tmp_path}",), ["manifest.json", "found none"]),
         ((f"a={tmp_path / 'none.h5'}",), ["none.h5", "cannot read"]),
         ((f"a={few}",), ["few.h5", "at least 20 showers, found 12"]),
         ((f"a={deep}",), ["deep.h5", "expected layers 0 to 5"]),

@@ -1,0 +1,14 @@
+"""Four-lepton events by diffusion on the numbers of an event.
+
+jaxcalo train experiments/four_lepton/diffusion.py --out runs/diffusion --data four_lepton.csv
+jaxcalo sample runs/diffusion -n 10000 -o diffusion.csv
+"""
+
+from jaxcalo.experiment import DiffusionFamily, LeptonData, LeptonExperiment
+from jaxcalo.training import TrainingPlan
+
+experiment = LeptonExperiment(
+    data=LeptonData(batch_size=256, validation_fraction=0.5),
+    family=DiffusionFamily(),
+    training=TrainingPlan(n_steps=3000, evaluate_every=500),
+)

@@ -1,0 +1,97 @@
+"""From configuration to functions: encoding, family and physics of four-lepton events."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxcalo.data import LeptonEvents
+from jaxcalo.experiment.lepton_config import LeptonExperiment, LeptonTerms
+from jaxcalo.experiment.vector_nets import EventShape
+from jaxcalo.families import GenerativeModel, PhysicsTerm
+from jaxcalo.preprocess import LeptonConstants, LeptonTransform, lepton_transform
+from jaxcalo.typing import Cond, Event, Key, Params, Scalar
+
+# GeV^2. A mass has no gradient at 0, and sparse events may have negative squares.
+_SMALLEST_SQUARE = 1e-6
+
+
+class BuiltLeptons(NamedTuple):
+    """What an experiment on four-lepton events trains.
+
+    Attributes:
+        model: The generative model of standardised events.
+        evaluate: (key, averaged parameters, events) -> held-out numbers.
+        physical: The model of physical events: sample(key, params, raw (1,)) -> (4, 5), rows of
+            pdg, E, px, py, pz in GeV; raw is the number of the flavour class, negative to draw it.
+    """
+
+    model: GenerativeModel
+    evaluate: Callable[[Key, Params, Any], dict[str, Array]]
+    physical: GenerativeModel
+
+
+def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> BuiltLeptons:
+    """Build what an experiment trains.
+
+    Args:
+        experiment: the configuration.
+        constants: the fitted encoding.
+
+    Raises:
+        InputError: the family does not fit the events.
+    """
+    transform = lepton_transform(experiment.encoding, constants)
+
+    def encode(key: Key, event: LeptonEvents) -> tuple[Event, Cond]:
+        momentum = jnp.asarray(event.momentum_gev, jnp.float32)
+        return transform.forward(key, jnp.asarray(event.pdg), momentum)
+
+    model, evaluate = experiment.family.build(
+        EventShape(transform.n_components),
+        encode,
+        experiment.training.n_steps,
+        _terms(experiment.terms, transform),
+    )
+    return BuiltLeptons(model, evaluate, _in_gev(model, transform))
+
+
+def _terms(config: LeptonTerms, transform: LeptonTransform) -> list[PhysicsTerm]:
+    def of(observable: Callable[[Array], Scalar]) -> Callable[[Event, Cond], Array]:
+        def features(event: Event, cond: Cond) -> Array:
+            _, momentum = transform.inverse(event, cond)
+            return observable(jnp.sum(momentum, axis=0))[None]
+
+        return features
+
+    weights = {"mass": (_mass, config.mass), "pt": (_pt, config.pt)}
+    return [
+        PhysicsTerm(name, of(observable), weight)
+        for name, (observable, weight) in weights.items()
+        if weight > 0.0
+    ]
+
+
+def _mass(total: Array) -> Scalar:
+    """Invariant mass of (E, px, py, pz) in GeV."""
+    energy, momentum = total[0], jnp.sqrt(jnp.sum(total[1:] ** 2) + _SMALLEST_SQUARE)
+    return jnp.sqrt(jnp.maximum((energy - momentum) * (energy + momentum), _SMALLEST_SQUARE))
+
+
+def _pt(total: Array) -> Scalar:
+    """Transverse momentum of (E, px, py, pz) in GeV."""
+    return jnp.sqrt(total[1] ** 2 + total[2] ** 2 + _SMALLEST_SQUARE)
+
+
+def _in_gev(model: GenerativeModel, transform: LeptonTransform) -> GenerativeModel:
+    def sample(key: Key, params: Params, raw: Cond) -> Array:
+        flavour_key, event_key = jax.random.split(key)
+        drawn = transform.draw_condition(flavour_key)
+        asked = jax.nn.one_hot(raw[0].astype(jnp.int32), transform.n_conditions)
+        cond = jnp.where(raw[0] < 0, drawn, asked)
+        pdg, momentum = transform.inverse(model.sample(event_key, params, cond), cond)
+        return jnp.concatenate([pdg[:, None].astype(momentum.dtype), momentum], axis=1)
+
+    return model._replace(sample=sample, log_prob=None)
