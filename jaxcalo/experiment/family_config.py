@@ -32,8 +32,3 @@ class FamilyExperiment:
     def sampling(self) -> Sampling | None:
         """How a diffusion model samples; the other families have one way."""
         return self.family.sampling if isinstance(self.family, DiffusionFamily) else None
-
-    @property
-    def teacher(self) -> None:
-        """These runs have none."""
-        return

@@ -202,10 +202,17 @@ def load_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedModel:
 
 
 def load_family_run(folder: Path, *, mesh: Mesh | None = None) -> TrainedFamily:
-    """`load_run` for the families beside diffusion."""
+    """`load_run` for the families beside diffusion.
+
+    Raises:
+        InputError: The folder is not such a run, or its checkpoint is missing, foreign or damaged.
+    """
     manifest, experiment = trained_manifest(folder)
     if not isinstance(experiment, FamilyExperiment):
-        raise InputError(f"{folder}: expected a run of a FamilyExperiment, found another")
+        raise InputError(
+            f"{folder}: expected a run of a FamilyExperiment, found a "
+            f"{type(experiment).__name__}; give another run"
+        )
     return TrainedFamily(*_restored(folder, manifest, experiment, mesh))
 
 
