@@ -127,9 +127,8 @@ def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_pat
     assert sample(student, tmp_path / "x.h5", "-n", 2).n_showers == 2
 
 
-@pytest.mark.parametrize(
-    "text", [GAN, pytest.param(LATENT, marks=pytest.mark.slow)], ids=["gan", "latent"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [GAN, LATENT], ids=["gan", "latent"])
 def test_other_families_train_and_sample(text, clouds, tmp_path):
     recipe, folder = tmp_path / "recipe.py", tmp_path / "run"
     recipe.write_text(text.format(recipe=str(RECIPE)))

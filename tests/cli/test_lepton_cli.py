@@ -69,7 +69,7 @@ def assert_on_shell(found):
     np.testing.assert_allclose(energy, expected, rtol=1e-5)
 
 
-SLOW = ("diffusion", "vae", "flow")  # of which other tests have one of their kind
+SLOW = ("diffusion", "vae", "bvae", "flow", "maf")  # their mathematics is tested elsewhere
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,7 @@ def test_bad_input_gets_one_line(lepton_run, events, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_physics_terms_are_trained_and_logged(events, tmp_path):
     path = recipe(tmp_path, FAMILIES["gan"], more=", terms=LeptonTerms(mass=1.0, pt=0.5)")
     folder = tmp_path / "run"
