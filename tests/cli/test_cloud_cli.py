@@ -171,7 +171,7 @@ def test_bad_input_gets_one_line(cloud_run, trained, clouds, tmp_path, capsys):
     code = run("train", RECIPE, "--out", cloud_run, "--data", clouds, "--seed", 3)
     assert_one_line(capsys, code, "seed: 0 -> 3")
     code = run("likelihood", cloud_run, "--data", clouds)
-    assert_one_line(capsys, code, "point clouds")
+    assert_one_line(capsys, code, "diffusion on showers of voxels", "CloudExperiment")
     code = run("sample", cloud_run, "-n", 2, "-o", out, "--condition", "pdg=11")
     assert_one_line(capsys, code, "--condition", "knows only the energy")
     code = run("distill", cloud_run, "--to", "progressive")
