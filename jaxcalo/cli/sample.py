@@ -12,7 +12,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.units import GeV
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -42,6 +42,7 @@ def sample(
     steps: int | None = None,
     grid: AnyGridName | None = None,
     guidance: float | None = None,
+    member: int | None = None,
     batch_size: int = _BATCH_SIZE,
     shard: str = "0/1",
     dry_run: bool = False,
@@ -72,6 +73,9 @@ def sample(
         grid: Where the steps are; default: what suits the sampler, or the recipe's. searched: what
             `jaxcalo search-grid` found.
         guidance: Classifier-free guidance scale (1: none); default: the recipe's.
+        member: Number of the member of an ensemble that makes all showers, from 0; default: each
+            is made by a member drawn at random. Equal seeds give members equal noise: files whose
+            scatter is to be a band (`evaluate --members`) need seeds of their own.
         batch_size: Showers per call of the compiled program; memory grows with it.
         shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
         dry_run: Say what would be done and stop.
@@ -81,7 +85,7 @@ def sample(
     request = Request(
         n_showers, energy, energy_range, energies_from, _named(condition), seed, _shard(shard)
     )
-    job = job_of(run, request, (sampler, grid, steps, guidance))
+    job = job_of(run, request, (sampler, grid, steps, guidance), member)
     if dry_run:
         print(f"would write {job.planned}, to {out}")
         return
@@ -112,20 +116,28 @@ _Changes = tuple[SamplerName | None, AnyGridName | None, int | None, float | Non
 _NO_CHANGES: _Changes = (None, None, None, None)
 
 
-def job_of(run: Path, request: "Request", changes: _Changes = _NO_CHANGES) -> Job:
+def job_of(
+    run: Path,
+    request: "Request",
+    changes: _Changes = _NO_CHANGES,
+    member: int | None = None,
+) -> Job:
     """What sampling a run will do.
 
     Args:
         run: The run folder.
         request: Which events.
         changes: Sampler, grid, steps and guidance in place of the recipe's.
+        member: Of an ensemble that makes all events; None: each is made by one drawn at random.
 
     Raises:
         InputError: The folder is not a run, or the request is impossible.
     """
-    from jaxcalo.experiment import TrainedClouds, TrainedLeptons, load_trained
+    from jaxcalo.experiment import TrainedClouds, TrainedLeptons, load_trained, one_member
 
     trained = load_trained(run)
+    if member is not None:
+        trained = one_member(trained, member)
     if isinstance(trained, TrainedLeptons):
         return _leptons(trained, request, changes)
     if isinstance(trained, TrainedClouds):
@@ -133,7 +145,9 @@ def job_of(run: Path, request: "Request", changes: _Changes = _NO_CHANGES) -> Jo
     return _showers(run, trained, request, changes)
 
 
-def sample_like(run: Path, reference: Path, out: Path, seed: int = 0) -> None:
+def sample_like(
+    run: Path, reference: Path, out: Path, seed: int = 0, member: int | None = None
+) -> None:
     """Sample a run into a file: as many events as a reference has, of showers at its energies.
 
     Args:
@@ -141,6 +155,7 @@ def sample_like(run: Path, reference: Path, out: Path, seed: int = 0) -> None:
         reference: A file of showers, clouds or four-lepton events, as the run makes.
         out: The file to write.
         seed: Decides every event.
+        member: As in `job_of`.
 
     Raises:
         InputError: The folder is not a run, the reference unusable, or the file cannot be written.
@@ -152,7 +167,7 @@ def sample_like(run: Path, reference: Path, out: Path, seed: int = 0) -> None:
         request = Request(n_showers=read_four_lepton(reference).n_events, seed=seed)
     else:
         request = Request(energies_from=reference, seed=seed)
-    job = job_of(run, request)
+    job = job_of(run, request, member=member)
     out.parent.mkdir(parents=True, exist_ok=True)
     with sampling_bar(job.n_showers) as observe:
         job.write(out, _BATCH_SIZE, observe)
@@ -163,20 +178,15 @@ def _showers(
 ) -> Job:
     """The job of a run on showers of voxels."""
     from jaxcalo.experiment import sample_to_file, with_sampling
+    from jaxcalo.experiment.extrapolation import extrapolated
     from jaxcalo.experiment.sampling import requested_conditions
-    from jaxcalo.preprocess import outside_ranges
 
     if any(change is not None for change in changes):
         trained = with_sampling(trained, changed_sampling(run, trained, *changes))
     raw, first = requested_conditions(request, trained)
-    _warn_energies(raw[:, 0], trained.energy_range_mev)
-    n_outside = int(outside_ranges(trained.conditions, raw[:, 1:]).sum())
-    if n_outside:
-        print(
-            f"jaxcalo: warning: the further conditions of {n_outside} of {len(raw)} showers lie "
-            "outside the trained ranges; these showers are an extrapolation",
-            file=sys.stderr,
-        )
+    known = trained.energy_range_mev, trained.conditions
+    names = [condition.name for condition in trained.conditions]
+    _warn_extrapolated(extrapolated(raw, *known, trained.domain), trained.energy_range_mev, names)
     made = f"{trained.detector.n_voxels} voxels"
     way = trained.experiment.sampling or "the one way of its family"
     planned = f"{_described(raw[:, 0], first)}, {made} each, by {way}"
@@ -208,11 +218,13 @@ def _leptons(trained: "TrainedLeptons", request: "Request", changes: _Changes) -
 def _clouds(run: Path, trained: "TrainedClouds", request: "Request", changes: _Changes) -> Job:
     """The job of a run on point clouds."""
     from jaxcalo.experiment import requested_energies, sample_clouds_to_file, with_cloud_sampling
+    from jaxcalo.experiment.extrapolation import extrapolated
 
     if any(change is not None for change in changes):
         trained = with_cloud_sampling(trained, changed_sampling(run, trained, *changes))
     raw, first = requested_energies(request, trained)
-    _warn_energies(raw[:, 0], trained.energy_range_mev)
+    trained_range = trained.energy_range_mev
+    _warn_extrapolated(extrapolated(raw, trained_range), trained_range)
     way = trained.experiment.sampling or "one evaluation of the generator"
     made = f"at most {trained.max_points} points"
     planned = f"{_described(raw[:, 0], first)}, {made} each, by {way}"
@@ -254,15 +266,17 @@ def _named(texts: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def _warn_energies(energies: "np.ndarray", trained_range_mev: tuple[float, float]) -> None:
+def _warn_extrapolated(
+    outside: "np.ndarray", trained_range_mev: tuple[float, float], names: "Sequence[str]" = ()
+) -> None:
+    """One line if some showers (n,) bool are extrapolated; names of the further conditions."""
+    if not outside.any():
+        return
     low, high = trained_range_mev
-    # Half a percent: files hold energies in single precision, and a sample may have the range's
-    # own ends.
-    n_outside = int(((energies < 0.995 * low) | (energies > 1.005 * high)).sum())
-    if n_outside:
-        print(
-            f"jaxcalo: warning: {n_outside} of {len(energies)} incident energies lie outside "
-            f"the trained range {low / GeV:.3g} to {high / GeV:.3g} GeV; "
-            "their showers are an extrapolation",
-            file=sys.stderr,
-        )
+    further = f" or the trained {', '.join(names)} at their energy" if names else ""
+    print(
+        f"jaxcalo: warning: {int(outside.sum())} of {len(outside)} showers lie outside the "
+        f"trained range {low / GeV:.3g} to {high / GeV:.3g} GeV{further}; they are an "
+        "extrapolation",
+        file=sys.stderr,
+    )

@@ -27,7 +27,8 @@ from jaxcalo.experiment.cloud_run import (
 from jaxcalo.experiment.cloud_sampling import requested_energies, sample_clouds_to_file
 from jaxcalo.experiment.config import Data, DiTNet, EnergyStage, Experiment, Teacher, UNetNet
 from jaxcalo.experiment.distill import cloud_student_of, student_of
-from jaxcalo.experiment.family_config import FamilyExperiment
+from jaxcalo.experiment.ensemble_config import MaskedEnsemble, RepulsiveEnsemble
+from jaxcalo.experiment.family_config import FamilyExperiment, ShowerTerms
 from jaxcalo.experiment.grids import load_grid, save_grid, search_run
 from jaxcalo.experiment.hits import calibrate_hits
 from jaxcalo.experiment.lepton_config import LeptonData, LeptonExperiment, LeptonTerms
@@ -47,10 +48,10 @@ from jaxcalo.experiment.run import (
     load_family_run,
     load_run,
     train,
-    with_sampling,
 )
 from jaxcalo.experiment.sampling import Request, sample_to_file
 from jaxcalo.experiment.timing import BatchTiming, Timing, sampling_cost, time_sampling
+from jaxcalo.experiment.variants import n_members, one_member, with_sampling
 from jaxcalo.experiment.vector_families import (
     DiffusionFamily,
     FlowFamily,
@@ -92,15 +93,18 @@ __all__ = [
     "LeptonData",
     "LeptonExperiment",
     "LeptonTerms",
+    "MaskedEnsemble",
     "MessagePassingPlayers",
     "MixtureFamily",
     "NearestFamily",
     "PlainNet",
     "PointWiseNet",
+    "RepulsiveEnsemble",
     "Request",
     "ResidualNet",
     "SetTransformerNet",
     "ShowerFlow",
+    "ShowerTerms",
     "Teacher",
     "Timing",
     "TrainedClouds",
@@ -125,6 +129,8 @@ __all__ = [
     "load_trained",
     "log_likelihoods",
     "measure",
+    "n_members",
+    "one_member",
     "reference_of",
     "requested_energies",
     "requested_flavours",

@@ -11,7 +11,9 @@ from jax import Array
 from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.config import EnergyStage, Experiment
+from jaxcalo.experiment.ensemble_config import build_family
 from jaxcalo.experiment.family_config import FamilyExperiment
+from jaxcalo.experiment.shower_terms import shower_terms
 from jaxcalo.experiment.vector_nets import EventShape
 from jaxcalo.families import (
     Encode,
@@ -90,7 +92,9 @@ def build(
     if isinstance(experiment, FamilyExperiment):
         grid = detector.grid_shape if detector.is_regular else None
         n_steps = experiment.training.n_steps
-        family = experiment.family.build(EventShape(size, grid, n_head), encode, n_steps)
+        terms = shower_terms(experiment.terms, detector, preprocessor, constants)
+        shape = EventShape(size, grid, n_head)
+        family = build_family(experiment.family, experiment.ensemble, shape, encode, n_steps, terms)
         return Built(family.model, family.evaluate, None)
     has_variance = experiment.diffusion.learned_variance
     if experiment.energies is not None:

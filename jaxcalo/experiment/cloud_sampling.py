@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 from jaxcalo.data import CloudWriter, is_cloud_file, open_clouds, open_showers, unpad
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.cloud_run import TrainedClouds
+from jaxcalo.experiment.extrapolation import extrapolated
 from jaxcalo.experiment.sampling import (
     Request,
     drawn_energies,
@@ -34,7 +35,8 @@ def sample_clouds_to_file(
         InputError: An impossible request, or the file cannot be written.
     """
     raw, first = requested_energies(request, trained)
-    attributes = facts_of(request, trained.detector, trained.step, first) | {
+    outside = extrapolated(raw, trained.energy_range_mev)
+    attributes = facts_of(request, trained.detector, trained.step, first, outside) | {
         "energy_unit": "GeV",
         "length_unit": "mm",
         "threshold_mev": trained.experiment.calibration.threshold_mev,

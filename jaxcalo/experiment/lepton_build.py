@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxcalo.data import LeptonEvents
+from jaxcalo.experiment.ensemble_config import build_family
 from jaxcalo.experiment.lepton_config import LeptonExperiment, LeptonTerms
 from jaxcalo.experiment.vector_nets import EventShape
 from jaxcalo.families import GenerativeModel, PhysicsTerm
@@ -49,7 +50,9 @@ def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> B
         momentum = jnp.asarray(event.momentum_gev, jnp.float32)
         return transform.forward(key, jnp.asarray(event.pdg), momentum)
 
-    model, evaluate = experiment.family.build(
+    model, evaluate = build_family(
+        experiment.family,
+        experiment.ensemble,
         EventShape(transform.n_components),
         encode,
         experiment.training.n_steps,

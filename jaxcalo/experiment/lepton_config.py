@@ -3,6 +3,7 @@
 import dataclasses
 
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.ensemble_config import Ensemble
 from jaxcalo.experiment.vector_families import DiffusionFamily, VectorFamily
 from jaxcalo.preprocess import BosonPairs, PhysicalLeptons, SparseSlots
 from jaxcalo.training import TrainingPlan
@@ -52,9 +53,13 @@ class LeptonExperiment:
         data: Where the events come from.
         encoding: How they become vectors of order one.
         family: What learns them.
+        ensemble: Several models of the family, whose differences say how far to trust them.
         terms: Losses from physics beside the family's own.
         training: How long, and what is written on the way.
         seed: The seed of everything random.
+
+    Raises:
+        InputError: The family cannot be such an ensemble.
     """
 
     data: LeptonData = dataclasses.field(default_factory=LeptonData)
@@ -62,6 +67,11 @@ class LeptonExperiment:
         default_factory=BosonPairs
     )
     family: VectorFamily = dataclasses.field(default_factory=DiffusionFamily)
+    ensemble: Ensemble | None = None
     terms: LeptonTerms = dataclasses.field(default_factory=LeptonTerms)
     training: TrainingPlan = dataclasses.field(default_factory=TrainingPlan)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ensemble is not None:
+            self.ensemble.check(self.family)

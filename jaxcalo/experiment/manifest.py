@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxcalo.data import ShowerFile
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.extrapolation import fit_domain
 from jaxcalo.experiment.record import differences, from_record, to_record
 from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Condition, check_conditions, fit_condition
@@ -96,12 +97,17 @@ def new_manifest(
     energy = np.concatenate(energies)
     if conditions is None:
         conditions = _fitted(file, n_train)
-    check_conditions(conditions, file.read_conditions(0, file.n_showers), str(file.path))
+    further = file.read_conditions(0, file.n_showers)
+    check_conditions(conditions, further, str(file.path))
     if detector.threshold_mev == 0.0:
         detector = dataclasses.replace(detector, threshold_mev=smallest)
     energies_mev = float(energy.min()), float(energy.max())
+    domain = None
+    if further is not None:
+        domain = fit_domain(conditions, np.column_stack([energy, further[:n_train]]))
     return manifest_record(experiment, detector, file.path, file.n_showers, energies_mev) | {
-        "conditions": to_record(conditions)
+        "conditions": to_record(conditions),
+        "domain": to_record(domain),
     }
 
 

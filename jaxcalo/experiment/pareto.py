@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
-from jaxcalo.experiment.run import TrainedModel, with_sampling
+from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.experiment.variants import with_sampling
 from jaxcalo.families import Sampling, generate_chunks, whole_chunk
 from jaxcalo.metrics import (
     Estimate,

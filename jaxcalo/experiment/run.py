@@ -1,9 +1,8 @@
 """A run folder: train into it, resume it, load a trained model from it."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,12 +36,12 @@ from jaxcalo.families import (
     ConsistencyDistillation,
     GenerativeModel,
     ProgressiveDistillation,
-    Sampling,
 )
 from jaxcalo.geometry import Detector, load_geometry
 from jaxcalo.preprocess import (
     Condition,
     Constants,
+    TrainingDomain,
     fit,
     n_condition_columns,
     prepare,
@@ -70,6 +69,7 @@ class TrainedModel(NamedTuple):
         step: Steps trained.
         energy_range_mev: Smallest and largest incident energy it was trained on.
         conditions: What it is conditioned on beside the energy, fitted.
+        domain: What it was trained on, if it has such conditions.
     """
 
     model: GenerativeModel
@@ -80,6 +80,7 @@ class TrainedModel(NamedTuple):
     step: int
     energy_range_mev: tuple[float, float]
     conditions: tuple[Condition, ...] = ()
+    domain: TrainingDomain | None = None
 
 
 class TrainedFamily(NamedTuple):
@@ -94,6 +95,7 @@ class TrainedFamily(NamedTuple):
         step: Steps trained.
         energy_range_mev: Smallest and largest incident energy it was trained on.
         conditions: What it is conditioned on beside the energy, fitted.
+        domain: What it was trained on, if it has such conditions.
     """
 
     model: GenerativeModel
@@ -104,6 +106,7 @@ class TrainedFamily(NamedTuple):
     step: int
     energy_range_mev: tuple[float, float]
     conditions: tuple[Condition, ...] = ()
+    domain: TrainingDomain | None = None
 
 
 def resolve_data(path: str) -> Path:
@@ -237,28 +240,9 @@ def _restored(
         params, step = checkpoints.restore_ema(like, mesh), checkpoints.latest_step
     physical = in_mev(model, prepare(experiment.preprocess, detector, constants, conditions))
     low, high = manifest["data"]["energy_range_mev"]
-    return (physical, params, constants, detector, experiment, step or 0, (low, high), conditions)
-
-
-_Trained = TypeVar("_Trained", bound=TrainedModel | TrainedFamily)
-
-
-def with_sampling(trained: _Trained, sampling: Sampling) -> _Trained:
-    """The same diffusion model, sampled in another way.
-
-    Raises:
-        InputError: The model cannot be sampled so.
-    """
-    experiment: Any = trained.experiment
-    if isinstance(experiment, FamilyExperiment):
-        family = dataclasses.replace(experiment.family, sampling=sampling)
-        experiment = dataclasses.replace(experiment, family=family)
-    else:
-        experiment = dataclasses.replace(experiment, sampling=sampling)
-    fitted = trained.detector, trained.constants
-    model = build(experiment, *fitted, conditions=trained.conditions).model
-    preprocessor = prepare(experiment.preprocess, *fitted, trained.conditions)
-    return trained._replace(model=in_mev(model, preprocessor), experiment=experiment)
+    domain = from_record(manifest.get("domain"))  # older runs have none
+    fitted = constants, detector, experiment, step or 0, (low, high), conditions, domain
+    return physical, params, *fitted
 
 
 def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxcalo.data import Showers, ShowerWriter, open_showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import raw_condition
+from jaxcalo.experiment.extrapolation import extrapolated
 from jaxcalo.experiment.run import TrainedFamily, TrainedModel
 from jaxcalo.families import GenerativeModel, generate_chunks
 from jaxcalo.geometry import Detector
@@ -78,7 +79,8 @@ def sample_to_file(
         InputError: An impossible request, or the file cannot be written.
     """
     raw, first = requested_conditions(request, trained)
-    attributes = facts_of(request, trained.detector, trained.step, first) | {
+    outside = extrapolated(raw, trained.energy_range_mev, trained.conditions, trained.domain)
+    attributes = facts_of(request, trained.detector, trained.step, first, outside) | {
         "energy_unit": "MeV",
         "threshold_mev": trained.detector.threshold_mev,
     }
@@ -115,7 +117,9 @@ class Sampled(Protocol):
         ...
 
 
-def facts_of(request: Request, detector: Detector, step: int, first: int) -> dict[str, str | int]:
+def facts_of(
+    request: Request, detector: Detector, step: int, first: int, outside: np.ndarray
+) -> dict[str, str | int]:
     """What a file of showers says of itself.
 
     Args:
@@ -123,6 +127,7 @@ def facts_of(request: Request, detector: Detector, step: int, first: int) -> dic
         detector: Their readout.
         step: Steps that their model was trained for.
         first: Global index of the first shower.
+        outside: Which showers are `extrapolated`, (n,) bool.
     """
     return {
         "generator": "jaxcalo",
@@ -130,6 +135,7 @@ def facts_of(request: Request, detector: Detector, step: int, first: int) -> dic
         "seed": request.seed,
         "first_shower": first,
         "trained_steps": step,
+        "outside_training_domain": int(outside.sum()),
     }
 
 

@@ -25,6 +25,7 @@ from jaxcalo.families import (
     GenerativeModel,
     LearnedWidth,
     NearestNeighbour,
+    Net,
     PhysicsTerm,
     Sampling,
     Vae,
@@ -42,7 +43,7 @@ from jaxcalo.families import (
     vae,
     vector_gan,
 )
-from jaxcalo.nets import ResidualMLP
+from jaxcalo.nets import MemberMLP, ResidualMLP
 from jaxcalo.training import AdamW
 from jaxcalo.typing import Key, Params
 
@@ -83,8 +84,25 @@ class DiffusionFamily:
         self, shape: EventShape, encode: Encode, n_steps: int, terms: Sequence[PhysicsTerm] = ()
     ) -> Family:
         """Build the model of events of a shape, trained for n_steps."""
-        n_out = shape.n_components * (2 if self.diffusion.learned_variance else 1)
-        net: Any = ResidualMLP(width=self.width, depth=self.depth, out_size=n_out)
+        return self.build_with(self.net(shape), shape, encode, n_steps, terms)
+
+    def net(self, shape: EventShape) -> Any:
+        """The network of events of a shape."""
+        return ResidualMLP(self.width, self.depth, self._out_size(shape))
+
+    def member_net(self, shape: EventShape, n_members: int, drop: float) -> Any:
+        """The network with fixed dropout masks, told its member by the last condition."""
+        return MemberMLP(self.width, self.depth, self._out_size(shape), n_members, drop)
+
+    def build_with(
+        self,
+        net: Net,
+        shape: EventShape,
+        encode: Encode,
+        n_steps: int,
+        terms: Sequence[PhysicsTerm],
+    ) -> Family:
+        """Build the model of a network."""
         model = diffusion(
             net,
             self.diffusion,
@@ -96,6 +114,9 @@ class DiffusionFamily:
             terms=terms,
         )
         return Family(model, evaluate_diffusion(net, self.diffusion, encode=encode))
+
+    def _out_size(self, shape: EventShape) -> int:
+        return shape.n_components * (2 if self.diffusion.learned_variance else 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,12 +41,13 @@ from jaxcalo.families.latent_cloud import (
     latent_cloud,
 )
 from jaxcalo.families.mixture import GaussianMixture, evaluate_mixture, mixture
-from jaxcalo.families.mixture_choice import MixtureChoice, bic, choose_mixture
+from jaxcalo.families.mixture_choice import MixtureChoice, MixtureFit, bic, choose_mixture
 from jaxcalo.families.nearest import NearestNeighbour, evaluate_nearest, nearest
 from jaxcalo.families.physics import Features, PhysicsTerm, energy_distance, physics_loss
 from jaxcalo.families.point_cloud import evaluate_point_cloud, point_cloud
 from jaxcalo.families.process import Diffusion, TransportPairing
 from jaxcalo.families.progressive import ProgressiveDistillation, progressive
+from jaxcalo.families.responses import denoised_events, drawn_events
 from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling
 from jaxcalo.families.surrogate import surrogate_features, train_surrogate
 from jaxcalo.families.two_stage import (
@@ -81,6 +82,7 @@ __all__ = [
     "LearnedWidth",
     "Mask",
     "MixtureChoice",
+    "MixtureFit",
     "NearestNeighbour",
     "Net",
     "PhysicsTerm",
@@ -98,8 +100,10 @@ __all__ = [
     "choose_mixture",
     "cloud_mask",
     "consistency",
+    "denoised_events",
     "diffusion",
     "draw_member",
+    "drawn_events",
     "energy_distance",
     "ensemble",
     "evaluate_diffusion",

@@ -149,6 +149,7 @@ def denoise(
     schedule, parametrization = config.schedule, config.parametrization
     c = jax.vmap(lambda t: parametrization.coefficients(schedule.alpha(t), schedule.sigma(t)))(t)
     output = net.apply(params, c.c_in[:, None] * x_t, c.c_noise, cond)
+    output = output[:, : x_t.shape[1]]  # a learned variance is left aside
     return c.c_skip[:, None] * x_t + c.c_out[:, None] * output
 
 

@@ -33,7 +33,7 @@ from jaxcalo.nets.epic import EpicCritic, EpicDenoiser, EpicEncoder, EpicGenerat
 from jaxcalo.nets.event import EventNet, n_event_channels
 from jaxcalo.nets.glam import GlamDecoder, GlamEncoder
 from jaxcalo.nets.linear import Dense, dense
-from jaxcalo.nets.member_mlp import MemberMLP, member_masks
+from jaxcalo.nets.member_mlp import MemberMLP, member_masks, member_params
 from jaxcalo.nets.message_passing import MessagePassingCritic, MessagePassingGenerator
 from jaxcalo.nets.mlp import ResidualMLP
 from jaxcalo.nets.norm import GroupNorm, layer_norm
@@ -82,6 +82,7 @@ __all__ = [
     "fourier_features",
     "layer_norm",
     "member_masks",
+    "member_params",
     "n_event_channels",
     "nice",
     "planar_conv",

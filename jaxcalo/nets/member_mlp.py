@@ -23,7 +23,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.nets.embeddings import ConditionEmbedding
 from jaxcalo.nets.linear import Dense, zeros
 from jaxcalo.nets.norm import layer_norm
-from jaxcalo.typing import Conds, Events
+from jaxcalo.typing import Conds, Events, Params
 
 _GOLDEN = 0.6180339887498949
 
@@ -50,6 +50,24 @@ def member_masks(n_members: int, n_units: int, drop: float) -> np.ndarray:
             f"leaves some of {n_units}, found {n_members} members and {drop}; drop 0.3, say"
         )
     return (kept / kept.mean(axis=1, keepdims=True)).astype(np.float32)
+
+
+def member_params(params: Params, m: int, n_members: int, drop: float) -> Params:
+    """What makes a `ResidualMLP` member m of a `MemberMLP`: its masks, in the weights behind them.
+
+    Args:
+        params: Of the `MemberMLP`.
+        m: Number of the member, from 0.
+        n_members: Of the network.
+        drop: Of the network.
+    """
+    layers = params["params"]
+    masked = {}
+    for name, layer in layers.items():
+        if name.startswith("block_") and name.endswith("_out"):
+            mask = member_masks(n_members, len(layer["kernel"]), drop)[m]
+            masked[name] = layer | {"kernel": mask[:, None] * layer["kernel"]}
+    return {"params": layers | masked}
 
 
 class MemberMLP(nn.Module):

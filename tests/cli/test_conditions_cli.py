@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import RECIPE, assert_one_line, run
 
-from jaxcalo.data import Showers, ShowerWriter, read_showers
+from jaxcalo.data import Showers, ShowerWriter, open_showers, read_showers
 
 NAMES = ("impact_mm", "pdg")
 LAYER = '<Layer id="{}" r_edges="0,5,10" n_bin_alpha="4"/>'
@@ -108,15 +108,35 @@ def test_one_condition_for_all(conditioned, tmp_path, capsys):
     path, wanted = tmp_path / "x.h5", ["--condition", "pdg=22", "impact_mm=1.5,-3"]
     assert run("sample", conditioned, "-n", 30, *wanted, "-o", path) == 0
     assert "outside" not in capsys.readouterr().err
+    with open_showers(path) as file:
+        assert file.attributes["outside_training_domain"] == 0
     made = read_showers(path, conditions=NAMES)
     np.testing.assert_array_equal(made.conditions, [[1.5, -3, 22]] * 30)
     assert upper_half(made.voxel_energy_mev).mean() > 0.8
 
 
 def test_conditions_beyond_the_training_are_told(conditioned, tmp_path, capsys):
-    common = ["sample", conditioned, "-n", 4, "--dry-run", "-o", tmp_path / "x.h5"]
-    assert run(*common, "--condition", "pdg=22", "impact_mm=1.5,-30") == 0
-    assert "further conditions of 4 of 4 showers lie outside" in capsys.readouterr().err
+    path, seen = tmp_path / "x.h5", "range 1.01 to 3.99 GeV or the trained impact_mm, pdg"
+    asked = ["sample", conditioned, "-n", 4, "-o", path, "--condition", "pdg=22"]
+    assert run(*asked, "impact_mm=1.5,-30") == 0
+    assert f"4 of 4 showers lie outside the trained {seen}" in capsys.readouterr().err
+    assert run("inspect", path) == 0
+    assert "outside_training_domain 4\n" in capsys.readouterr().out
+    assert run(*asked, "impact_mm=1.5,-3", "--energy", 9, "--dry-run") == 0
+    assert "4 of 4 showers lie outside" in capsys.readouterr().err
+
+
+def test_runs_of_an_older_version_know_the_ranges_alone(conditioned, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(conditioned, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest.pop("domain")["anchors"]) == 256
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    common = ["sample", folder, "-n", 4, "--dry-run", "-o", tmp_path / "x.h5", "--condition"]
+    assert run(*common, "pdg=22", "impact_mm=1.5,-30") == 0
+    assert "4 of 4 showers lie outside" in capsys.readouterr().err
+    assert run(*common, "pdg=22", "impact_mm=1.5,-3") == 0
+    assert "outside" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ def test_energies_are_what_was_asked(trained, tmp_path, capsys):
     np.testing.assert_array_equal(read_showers(path).incident_energy_mev, expected)
     assert "outside the trained range" not in capsys.readouterr().err
     assert run("sample", trained, "-n", 2, "--energy", 900, "-o", path) == 0
-    assert "outside the trained range" in capsys.readouterr().err
+    assert "2 of 2 showers lie outside the trained range" in capsys.readouterr().err
+    with open_showers(path) as file:
+        assert file.attributes["outside_training_domain"] == 2
 
 
 def test_samplers_and_steps(trained, tmp_path):

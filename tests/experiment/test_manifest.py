@@ -68,6 +68,9 @@ def test_conditions_are_fitted_to_the_training_showers_alone(tmp_path):
     mean, std = tuple(exact.mean(axis=0)), tuple(exact.std(axis=0))
     impact = Continuous("impact_mm", mean, std, ((0.0, 6.0), (1.0, 7.0)))
     assert found == (Classes("pdg", (11, 22)), impact)
+    domain = from_record(json.loads(json.dumps(manifest["domain"])))
+    assert domain.names == ("log E_inc", "pdg[11]", "pdg[22]", "impact_mm[0]", "impact_mm[1]")
+    assert len(domain.anchors) == 4
 
 
 def test_a_student_keeps_its_teachers_conditions(tmp_path):

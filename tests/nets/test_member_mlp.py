@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcalo.errors import InputError
-from jaxcalo.nets import MemberMLP, ResidualMLP, member_masks
+from jaxcalo.nets import MemberMLP, ResidualMLP, member_masks, member_params
 
 WIDTH, M = 20, 3
 NET = MemberMLP(width=WIDTH, depth=2, out_size=2, n_members=M, drop=0.4, embedding_size=8)
@@ -60,6 +60,18 @@ def test_a_member_is_the_plain_network_with_its_units_left_out():
     member, plain = quickly(both, params, number)
     np.testing.assert_allclose(member, plain[number, np.arange(6)], rtol=1e-4, atol=1e-5)
     assert jnp.abs(plain[0] - plain[1]).max() > 1e-2
+
+
+def test_the_parameters_of_a_member_are_the_networks_with_its_units_left_out():
+    draws = np.random.default_rng(1)
+    shapes = jax.eval_shape(PLAIN.init, jax.random.key(0), *map(np.zeros, ((1, 3), 1, (1, 1))))
+    params = jax.tree.map(lambda s: draws.standard_normal(s.shape), shapes)
+    expected, mask = dict(params["params"]), member_masks(M, WIDTH, 0.4)[1]
+    for block in ("block_0_out", "block_1_out"):
+        kernel = mask[:, None] * params["params"][block]["kernel"]
+        expected[block] = params["params"][block] | {"kernel": kernel}
+    found = member_params(params, 1, M, 0.4)
+    jax.tree.map(np.testing.assert_array_equal, found, {"params": expected})
 
 
 def test_members_without_conditions():
