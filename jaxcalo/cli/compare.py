@@ -1,37 +1,29 @@
 """`jaxcalo compare --reference FILE --geometry G --out DIR NAME=FILE [NAME=FILE ...]`."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 
+from jaxcalo.cli.given_samples import REFERENCE, Given, given_samples
 from jaxcalo.cli.progress import counting_bar
-from jaxcalo.cli.sample import sample_like
 from jaxcalo.cli.shower_files import cloud_chunks, few_clouds, has_clouds, read_sample
 from jaxcalo.errors import InputError
 
 if TYPE_CHECKING:
     from jaxcalo.geometry import Detector
-    from jaxcalo.metrics import Sample
+    from jaxcalo.metrics import Estimate, Sample
     from jaxcalo.metrics.cloud_observables import CloudObservables
+    from jaxcalo.plots import Panel
     from jaxcalo.plots.comparison_tables import ComparisonResult
     from jaxcalo.plots.pictures import Picture
 
 
-_REFERENCE = "Geant4"
-
-
-class _Given(NamedTuple):
-    """What one sample is made of."""
-
-    name: str
-    paths: tuple[Path, ...]
-
-
 class _Read(NamedTuple):
-    """What one sample was condensed to."""
+    """What one member of a sample was condensed to."""
 
     sample: "Sample"
     observables: "CloudObservables"
@@ -55,13 +47,15 @@ def compare(
 
     Prints the table and writes report.html, report.md and report.json. Files hold point clouds in
     the format of CaloClouds, voxels in that of the CaloChallenge, or four-lepton events (CSV). A
-    run is sampled at the reference's energies, as many events as that has. A cloud sample that is
+    run is sampled at the reference's energies, as many events as that has. Several members of a
+    sample give error bands to its histograms and distances. A cloud sample that is
     named after a published system (CaloClouds, CaloClouds II, CaloClouds II (CM), or i, ii, cm)
     gets its published row.
 
     Args:
         samples: NAME=FILE for each generated sample, or NAME=RUN; without NAME= it is the file's
-            or folder's.
+            or folder's. NAME=FILE,FILE,... gives the members of an ensemble, or runs with other
+            seeds; the run of an ensemble is sampled once for each of its members.
         reference: Geant4 showers (or Pythia's events), best ones that no model was trained on.
             Showers generated at their energies, in their order, are compared more exactly.
         geometry: ild_ecal (clouds), ds1-photons, ds1-pions, ds2, ds3, par04_lite, ecal_crystals,
@@ -72,37 +66,43 @@ def compare(
         threshold: Readout threshold in MeV; default: the geometry's.
         particle: Which Bin of the XML, if it has several.
         classifier: Train one to tell each sample from Geant4.
-        seed: Of the classifiers.
+        seed: Of the classifiers, and of what is sampled from runs.
     """
     from jaxcalo.cli.compare_leptons import compare_leptons
     from jaxcalo.data import is_four_lepton_file
     from jaxcalo.geometry import load_geometry
     from jaxcalo.plots.comparison_report import write_comparison
-    from jaxcalo.plots.comparison_tables import terminal_table, verdict
+    from jaxcalo.plots.comparison_tables import coverage_sentences, terminal_table, verdict
 
     if threshold is not None and not threshold >= 0.0:
         raise InputError(f"--threshold: expected 0 MeV or more, found {threshold}")
-    made = [_sampled(given, reference, out, seed) for given in _parse(samples)]
+    made = given_samples(samples, reference, out, seed)
     if is_four_lepton_file(reference):
-        compare_leptons(reference, {one.name: one.paths[0] for one in made}, out, seed=seed)
+        files = {given.name: [paths[0] for paths in given.members] for given in made}
+        compare_leptons(reference, files, out, seed=seed)
         return
     if geometry is None:
         raise InputError("--geometry: expected one for showers, found none; give ild_ecal, say")
-    known = _Given(_REFERENCE, (reference, *also_reference))
+    known = Given(REFERENCE, ((reference, *also_reference),))
     detector = load_geometry(geometry, particle)
-    as_clouds = has_clouds([path for given in (known, *made) for path in given.paths])
+    as_clouds = has_clouds([path for given in (known, *made) for path in chain(*given.members)])
     n_folds = _n_folds() if classifier else 0
-    with counting_bar((1 + len(made)) * (1 + n_folds), "comparing", " task") as move:
+    n_files = 1 + sum(len(given.members) for given in made)
+    with counting_bar(n_files + (1 + len(made)) * n_folds, "comparing", " task") as move:
         counter = _Counter(move)
         read = _read_all(known, made, detector, threshold, as_clouds, counter)
         out.mkdir(parents=True, exist_ok=True)  # an unusable folder shows before the training
         result = _measure(read, detector, as_clouds, classifier, seed, counter)
-    pictures = _pictures(result, read, known, made, as_clouds)
+    panels = _panels(read, detector)
+    result = result._replace(coverage=_coverage(read, panels))
+    pictures = _pictures(result, read, panels, (known, *made), as_clouds)
     write_comparison(result, pictures, out)
     print(terminal_table(result))
     print("W1 in hundredths of Geant4's standard deviation, the noise of the samples removed.")
     for row in result.table.rows:
         print(verdict(row, result))
+    for sentence in coverage_sentences(result):
+        print(sentence)
     print(f"report: {out / 'report.html'}")
 
 
@@ -118,32 +118,6 @@ class _Counter:
         self._move(self._done, note)
 
 
-def _parse(arguments: Sequence[str]) -> list[_Given]:
-    """NAME=FILE, or NAME=RUN, of each sample."""
-    given = []
-    for argument in arguments:
-        name, equals, file = argument.partition("=")
-        path = Path(file if equals else argument)
-        given.append(_Given(name.strip() if equals else path.stem, (path,)))
-    names = [_REFERENCE, *(sample.name for sample in given)]
-    if not given or "" in names or len(set(names)) < len(names):
-        found = ", ".join(arguments) or "none"
-        raise InputError(
-            "jaxcalo compare: expected NAME=FILE for one generated sample or more, each with a name"
-            f" of its own that is not {_REFERENCE}, found {found}"
-        )
-    return given
-
-
-def _sampled(given: _Given, reference: Path, out: Path, seed: int) -> _Given:
-    """A sample as it is; a run as the file of what it makes."""
-    if not given.paths[0].is_dir():
-        return given
-    path = out / "samples" / f"{given.name}{reference.suffix}"
-    sample_like(given.paths[0], reference, path, seed)
-    return _Given(given.name, (path,))
-
-
 def _n_folds() -> int:
     from jaxcalo.metrics.cloud_classifier import DEFAULT_PROTOCOL
 
@@ -151,14 +125,14 @@ def _n_folds() -> int:
 
 
 def _read_all(
-    known: _Given,
-    made: list[_Given],
+    known: Given,
+    made: list[Given],
     detector: "Detector",
     threshold_mev: float | None,
     as_clouds: bool,
     counter: _Counter,
-) -> dict[str, _Read]:
-    """Read every sample, the reference first; its cells decide the bins of all."""
+) -> dict[str, list[_Read]]:
+    """Read the members of every sample, the reference first; its cells decide the bins of all."""
     from jaxcalo.metrics import fit_grouping, observables
     from jaxcalo.metrics.cloud_observables import (
         CloudObservables,
@@ -167,37 +141,43 @@ def _read_all(
     )
     from jaxcalo.metrics.cloud_sample import project_clouds
 
-    every = [known, *made]
-    condensed = {}
-    for given in every:
-        condensed[given.name] = read_sample(given.paths, detector, threshold_mev, as_clouds)
-        counter.step(given.name)
+    def condensed(paths: tuple[Path, ...], name: str) -> "Sample":
+        sample = read_sample(paths, detector, threshold_mev, as_clouds)
+        counter.step(name)
+        return sample
+
+    (own,) = known.members
+    original = condensed(own, known.name)
     if as_clouds:
-        cells = project_clouds(cloud_chunks(known.paths, detector), detector, threshold_mev).cells
+        cells = project_clouds(cloud_chunks(own, detector), detector, threshold_mev).cells
         binning = fit_cloud_binning(cells)
-
-        def observe(given: _Given) -> CloudObservables:
-            chunks, source = cloud_chunks(given.paths, detector), condensed[given.name].source
-            return observe_clouds(
-                chunks, detector, binning, threshold_mev=threshold_mev, source=source
-            )
     else:
-        grouping = fit_grouping(condensed[known.name])
+        grouping = fit_grouping(original)
 
-        def observe(given: _Given) -> CloudObservables:
-            sample = condensed[given.name]
-            return CloudObservables(
-                sample.source,
-                sample.threshold_mev,
-                sample.incident_energy_mev,
-                observables(sample, grouping),
+    def observe(paths: tuple[Path, ...], sample: "Sample") -> CloudObservables:
+        if as_clouds:
+            chunks = cloud_chunks(paths, detector)
+            return observe_clouds(
+                chunks, detector, binning, threshold_mev=threshold_mev, source=sample.source
             )
+        return CloudObservables(
+            sample.source,
+            sample.threshold_mev,
+            sample.incident_energy_mev,
+            observables(sample, grouping),
+        )
 
-    return {given.name: _Read(condensed[given.name], observe(given)) for given in every}
+    read = {known.name: [_Read(original, observe(own, original))]}
+    for given in made:
+        read[given.name] = []
+        for paths in given.members:
+            sample = condensed(paths, given.name)
+            read[given.name].append(_Read(sample, observe(paths, sample)))
+    return read
 
 
 def _measure(
-    read: dict[str, _Read],
+    read: dict[str, list[_Read]],
     detector: "Detector",
     as_clouds: bool,
     classifier: bool,
@@ -211,9 +191,10 @@ def _measure(
     from jaxcalo.metrics.cloud_table import cloud_table
     from jaxcalo.plots.comparison_tables import ComparisonResult, published_of
 
-    (_, (_, reference)), *others = read.items()
-    generated = {name: found.observables for name, found in others}
-    table = cloud_table(reference, generated)
+    (_, ((_, reference),)), *others = read.items()
+    members = {name: [one.observables for one in found] for name, found in others}
+    generated = {name: found[0] for name, found in members.items()}
+    table = cloud_table(reference, generated, {name: m[1:] for name, m in members.items()})
     if not as_clouds:
         table = dataclasses.replace(table, published=())
     scores, null = {}, None
@@ -239,11 +220,39 @@ def _measure(
     )
 
 
+def _panels(read: dict[str, list[_Read]], detector: "Detector") -> "dict[str, list[Panel]]":
+    """The distributions of all samples, of members with their bands."""
+    from jaxcalo.plots import banded_panels
+    from jaxcalo.plots.cloud_comparison import overlay_panels
+
+    (_, (original,)), *others = read.items()
+    return {
+        name: banded_panels(
+            lambda one: overlay_panels(original.sample, one.sample, detector), found
+        )
+        for name, found in others
+    }
+
+
+def _coverage(
+    read: dict[str, list[_Read]], panels: "dict[str, list[Panel]]"
+) -> "dict[str, Estimate]":
+    """What the bands of samples with members cover."""
+    from jaxcalo.plots import bands_coverage
+
+    sizes = {name: found[0].sample.n_showers for name, found in read.items()}
+    return {
+        name: bands_coverage(drawn, sizes[name] / sizes[REFERENCE])
+        for name, drawn in panels.items()
+        if len(read[name]) > 1
+    }
+
+
 def _pictures(
     result: "ComparisonResult",
-    read: dict[str, _Read],
-    known: _Given,
-    made: list[_Given],
+    read: dict[str, list[_Read]],
+    panels: "dict[str, list[Panel]]",
+    every: tuple[Given, ...],
     as_clouds: bool,
 ) -> "list[Picture]":
     """Distances, distributions and, of clouds, single showers."""
@@ -251,13 +260,12 @@ def _pictures(
         Distances,
         distance_figure,
         overlay_figure,
-        overlay_panels,
     )
     from jaxcalo.plots.clouds import cloud_figure, similar_rows
     from jaxcalo.plots.comparison_tables import COLUMNS
     from jaxcalo.plots.pictures import CLOUDS_CAPTION, Picture
 
-    original = read[known.name].sample
+    known, *made = every
     distances = [
         Distances(
             row.name,
@@ -267,10 +275,6 @@ def _pictures(
         )
         for row in result.table.rows
     ]
-    panels = {
-        given.name: overlay_panels(original, read[given.name].sample, result.detector)
-        for given in made
-    }
     pictures = [
         Picture(
             "distances",
@@ -284,13 +288,12 @@ def _pictures(
         ),
     ]
     if as_clouds:
-        clouds = {}
+        clouds, original = {}, read[known.name][0].sample.incident_energy_mev
         for given in made:
-            energies = read[given.name].sample.incident_energy_mev
-            rows = similar_rows(original.incident_energy_mev, energies)
-            first, second = zip(*rows, strict=True)
-            clouds.setdefault(known.name, few_clouds(known.paths, first, result.detector))
-            clouds[given.name] = few_clouds(given.paths, second, result.detector)
+            energies = read[given.name][0].sample.incident_energy_mev
+            first, second = zip(*similar_rows(original, energies), strict=True)
+            clouds.setdefault(known.name, few_clouds(known.members[0], first, result.detector))
+            clouds[given.name] = few_clouds(given.members[0], second, result.detector)
         figure = cloud_figure(clouds, result.detector.n_layers)
         pictures.append(Picture("clouds", CLOUDS_CAPTION, figure))
     return pictures

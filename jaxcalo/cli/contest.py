@@ -170,7 +170,8 @@ def _compare(
         costs: dict[str, LeptonCost] = {
             entry.name: LeptonCost(**_cost_of(out / entry.name)) for entry in entries
         }
-        compare_leptons(reference, samples, folder, costs=costs, seed=seed)
+        files = {name: [path] for name, path in samples.items()}
+        compare_leptons(reference, files, folder, costs=costs, seed=seed)
         return
     named = tuple(f"{name}={path}" for name, path in samples.items())
     compare(named, reference, first.data.geometry, folder, seed=seed)

@@ -22,6 +22,7 @@ from jaxcalo.cli.runtime import configure
 from jaxcalo.cli.sample import sample
 from jaxcalo.cli.search_grid import search_grid
 from jaxcalo.cli.train import train_help, train_main
+from jaxcalo.cli.worth import worth
 from jaxcalo.errors import InputError
 
 _DESCRIPTION = (
@@ -38,6 +39,7 @@ _VERBS = {
     "evaluate": evaluate,
     "compare": compare,
     "contest": contest,
+    "worth": worth,
     "challenge": challenge,
     "search-grid": search_grid,
     "pareto": pareto,

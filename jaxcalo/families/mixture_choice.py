@@ -31,18 +31,32 @@ def bic(config: GaussianMixture, loss: float, n_events: int, n_dims: int) -> flo
     return config.n_parameters(n_dims) * math.log(n_events) + 2.0 * n_events * loss
 
 
-class MixtureChoice(NamedTuple):
-    """The best of the candidates.
+class MixtureFit(NamedTuple):
+    """A candidate and its fit.
 
     Attributes:
-        config: It.
+        config: What was fitted.
         params: Its parameters.
-        bic: Of every candidate, in the order given.
+        loss: -mean log p(cond, event) of the events it was fitted to, in nats.
+        bic: See `bic`.
     """
 
     config: GaussianMixture
     params: Params
-    bic: tuple[float, ...]
+    loss: float
+    bic: float
+
+
+class MixtureChoice(NamedTuple):
+    """The best of the candidates.
+
+    Attributes:
+        best: That of the smallest BIC.
+        fits: All, in the order given.
+    """
+
+    best: MixtureFit
+    fits: tuple[MixtureFit, ...]
 
 
 def choose_mixture(
@@ -87,6 +101,6 @@ def choose_mixture(
             if before - loss < tolerance:
                 break
         n_dims = state.params["means"].shape[1]
-        fits.append((bic(config, loss, n_events, n_dims), config, jax.device_get(state.params)))
-    _, config, params = min(fits, key=lambda fit: fit[0])
-    return MixtureChoice(config, params, tuple(fit[0] for fit in fits))
+        criterion = bic(config, loss, n_events, n_dims)
+        fits.append(MixtureFit(config, jax.device_get(state.params), loss, criterion))
+    return MixtureChoice(min(fits, key=lambda fit: fit.bic), tuple(fits))

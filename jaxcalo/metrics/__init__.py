@@ -19,9 +19,19 @@ from jaxcalo.metrics.amplification import (
     at_least_events,
     equivalent_events,
     statistical_worth,
+    usual_quantiles,
     worth_curve,
 )
-from jaxcalo.metrics.bands import Band, band_coverage, error_band, histogram_band, w1_band
+from jaxcalo.metrics.bands import (
+    Band,
+    band_coverage,
+    covered_bins,
+    covered_share,
+    error_band,
+    histogram_band,
+    number_band,
+    w1_band,
+)
 from jaxcalo.metrics.classifier import (
     ClassifierScore,
     classify,
@@ -106,6 +116,7 @@ from jaxcalo.metrics.observables import (
     fit_grouping,
     observables,
 )
+from jaxcalo.metrics.overlap import Overlap, lepton_features, lepton_overlap, overlap
 from jaxcalo.metrics.prdc import Prdc, log_voxels, prdc, prdc_floor
 from jaxcalo.metrics.sample import Cells, Sample, condense, extract
 from jaxcalo.metrics.separation import Separation, separation_power
@@ -144,6 +155,7 @@ __all__ = [
     "LeptonTable",
     "Moments",
     "Observable",
+    "Overlap",
     "Prdc",
     "Profile",
     "ProjectedClouds",
@@ -174,6 +186,8 @@ __all__ = [
     "compare_thesis",
     "condense",
     "condense_clouds",
+    "covered_bins",
+    "covered_share",
     "discrete_energies",
     "equivalent_events",
     "error_band",
@@ -196,7 +210,9 @@ __all__ = [
     "layer_noise",
     "layer_noise_floor",
     "lepton_columns",
+    "lepton_features",
     "lepton_observables",
+    "lepton_overlap",
     "log_posterior",
     "log_voxels",
     "low_level",
@@ -204,8 +220,10 @@ __all__ = [
     "mean_of",
     "moments",
     "normalised_low_level",
+    "number_band",
     "observables",
     "observe_clouds",
+    "overlap",
     "pearson",
     "prdc",
     "prdc_floor",
@@ -217,6 +235,7 @@ __all__ = [
     "separation_power",
     "sparse_columns",
     "statistical_worth",
+    "usual_quantiles",
     "verdict",
     "voxel_separation",
     "w1",

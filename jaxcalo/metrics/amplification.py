@@ -39,6 +39,8 @@ from jaxcalo.errors import InputError
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 
 _MIN_PER_CELL = 5  # events of the truth: normal variables in the error
+_PER_CELL = 20  # chosen, where nobody chooses the quantiles: the cells are known to a quarter
+_MOST_QUANTILES = 10
 
 
 class Worth(NamedTuple):
@@ -89,6 +91,20 @@ class Cells(NamedTuple):
     edges: tuple[np.ndarray, ...]
     truth: np.ndarray
     n_truth: int
+
+
+def usual_quantiles(n_truth: int, n_observables: int) -> tuple[int, ...]:
+    """Return as many quantiles of each observable as the truth allows, from 2 to 10.
+
+    Args:
+        n_truth: events of the truth; with the result there are 20 or more in a cell if it is not 2.
+        n_observables: d.
+
+    Returns:
+        d equal numbers.
+    """
+    most = int((n_truth / _PER_CELL) ** (1 / n_observables) + 1e-9)  # a root that is a whole number
+    return (min(max(most, 2), _MOST_QUANTILES),) * n_observables
 
 
 def equivalent_events(inverse: Estimate) -> Estimate | None:

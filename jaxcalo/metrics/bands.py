@@ -84,9 +84,44 @@ def w1_band(reference: np.ndarray, members: Sequence[np.ndarray]) -> Estimate:
     Returns:
         The mean W1 and the half width of its band, in the unit of the values.
     """
-    found = error_band(np.asarray([wasserstein_1(reference, values) for values in members]))
     n = min(len(reference), *map(len, members))
-    return Estimate(float(found.mean), float(found.half_width), n)
+    return number_band([Estimate(wasserstein_1(reference, x), 0.0, n) for x in members])
+
+
+def number_band(members: Sequence[Estimate]) -> Estimate:
+    """Compute the band of a number that was measured of every member.
+
+    Args:
+        members: the number of each; their errors do not count, see the scatter in (1).
+
+    Returns:
+        The mean and the half width of its band.
+    """
+    found = error_band(np.asarray([member.value for member in members]))
+    return Estimate(float(found.mean), float(found.half_width), min(m.n for m in members))
+
+
+def covered_bins(reference: np.ndarray, band: Band, variance: np.ndarray) -> np.ndarray:
+    """Return for each bin that counts whether the band holds the difference, by equation (2).
+
+    Args:
+        reference: (k,) values of the reference, NaN where it has none.
+        band: of the members, (k,).
+        variance: (k,) of the reference's fluctuation, if the members are right.
+
+    Returns:
+        (l,) booleans; bins that are empty on both sides, or not a number on one, do not
+        count.
+    """
+    mean, half_width = band
+    used = np.isfinite(reference) & np.isfinite(mean) & ((mean != 0.0) | (reference != 0.0))
+    return (np.abs(reference - mean) <= np.sqrt(half_width**2 + variance))[used]
+
+
+def covered_share(covered: np.ndarray) -> Estimate:
+    """Return the share of (l,) covered bins, with the error of so many independent ones."""
+    share = float(np.mean(covered))
+    return Estimate(share, float(np.sqrt(share * (1.0 - share) / len(covered))), len(covered))
 
 
 def band_coverage(
@@ -110,18 +145,15 @@ def band_coverage(
     Raises:
         InputError: no bin has an entry.
     """
-    mean, half_width = histogram_band(members, edges)
-    truth = _shares(reference, edges)
-    used = (mean > 0.0) | (truth > 0.0)
-    n_bins = int(used.sum())
-    if n_bins == 0:
+    band = histogram_band(members, edges)
+    variance = band.mean * (1.0 - band.mean) / len(reference)
+    covered = covered_bins(_shares(reference, edges), band, variance)
+    if len(covered) == 0:
         raise InputError(
             f"band coverage: expected values between {edges[0]:g} and {edges[-1]:g}, found none; "
             "choose other edges"
         )
-    variance = half_width**2 + mean * (1.0 - mean) / len(reference)
-    share = float(np.mean((np.abs(truth - mean) <= np.sqrt(variance))[used]))
-    return Estimate(share, float(np.sqrt(share * (1.0 - share) / n_bins)), n_bins)
+    return covered_share(covered)
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

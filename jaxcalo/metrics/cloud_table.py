@@ -11,8 +11,8 @@ Source: CaloClouds II, arXiv:2309.05704, section 4.2.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from itertools import combinations
@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxcalo.errors import InputError
+from jaxcalo.metrics.bands import number_band
 from jaxcalo.metrics.cloud_observables import CloudObservables, are_paired
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 from jaxcalo.metrics.excess import w1_excess
@@ -60,6 +61,14 @@ class CloudScore(NamedTuple):
         return {name: estimate.to_json() for name, estimate in self._asdict().items()}
 
 
+class MemberBand(NamedTuple):
+    """The same numbers of an ensemble's members: their mean, and the half width of its band."""
+
+    protocol: Estimate
+    w1: Estimate
+    excess: Estimate
+
+
 @dataclass(frozen=True)
 class CloudRow:
     """One generated sample against the reference.
@@ -71,6 +80,8 @@ class CloudRow:
         batch_size: showers in a batch of `protocol`.
         paired: whether its showers were made for the reference's incident energies, in order.
         scores: by observable, in the order of metrics.OBSERVABLES.
+        further: where the showers of the further members of an ensemble come from.
+        bands: of all members, by observable; empty if the sample is no ensemble.
     """
 
     name: str
@@ -79,6 +90,8 @@ class CloudRow:
     batch_size: int
     paired: bool
     scores: dict[str, CloudScore]
+    further: tuple[str, ...] = ()
+    bands: Mapping[str, MemberBand] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,10 +169,22 @@ class CloudTable:
                         }
                         for system in self.published
                     },
+                    **_bands_json(row),
                 }
                 for row in self.rows
             ],
         }
+
+
+def _bands_json(row: CloudRow) -> dict:
+    """Nothing for a sample that is no ensemble."""
+    if not row.bands:
+        return {}
+    bands = {
+        name: {kind: estimate.to_json() for kind, estimate in band._asdict().items()}
+        for name, band in row.bands.items()
+    }
+    return {"members": list(row.further), "bands": bands}
 
 
 @lru_cache
@@ -276,14 +301,34 @@ def cloud_row(name: str, reference: CloudObservables, generated: CloudObservable
     return CloudRow(name, generated.source, sizes[1], size, paired, scores)
 
 
+def with_members(row: CloudRow, members: Sequence[CloudRow]) -> CloudRow:
+    """Add the bands of a sample's members to its row.
+
+    Args:
+        row: the first member's.
+        members: rows of the further ones; none changes nothing.
+    """
+    if not members:
+        return row
+    bands = {}
+    for name in row.scores:
+        scores = [one.scores[name] for one in (row, *members)]
+        kinds = ([getattr(score, kind) for score in scores] for kind in MemberBand._fields)
+        bands[name] = MemberBand(*map(number_band, kinds))
+    return replace(row, further=tuple(member.source for member in members), bands=bands)
+
+
 def cloud_table(
-    reference: CloudObservables, generated: Mapping[str, CloudObservables]
+    reference: CloudObservables,
+    generated: Mapping[str, CloudObservables],
+    further: Mapping[str, Sequence[CloudObservables]] | None = None,
 ) -> CloudTable:
     """Compare any number of generated samples with the reference and the published systems.
 
     Args:
         reference: observables of Geant4.
         generated: observables by the samples' names.
+        further: further members of samples that are ensembles, by the same names.
 
     Returns:
         The table, rows in the order given.
@@ -291,10 +336,14 @@ def cloud_table(
     Raises:
         InputError: as `cloud_row`.
     """
+    rows = []
+    for name, sample in generated.items():
+        others = [cloud_row(name, reference, member) for member in (further or {}).get(name, ())]
+        rows.append(with_members(cloud_row(name, reference, sample), others))
     return CloudTable(
         reference=reference.source,
         n_reference=reference.n_showers,
         threshold_mev=reference.threshold_mev,
-        rows=tuple(cloud_row(name, reference, sample) for name, sample in generated.items()),
+        rows=tuple(rows),
         published=published_clouds(),
     )

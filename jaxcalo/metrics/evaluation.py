@@ -1,5 +1,6 @@
 """All numbers of a comparison of generated showers with a reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from jaxcalo.errors import InputError
 from jaxcalo.geometry import Detector
+from jaxcalo.metrics.bands import number_band
 from jaxcalo.metrics.correlation import Correlation, correlate
 from jaxcalo.metrics.estimate import Estimate, within_floor
 from jaxcalo.metrics.observables import Observable, fit_grouping, observables
@@ -24,10 +26,12 @@ class Score(NamedTuple):
     Attributes:
         w1: distance of the generated sample, in standard deviations of the reference.
         floor: distance between halves of the reference, in the same unit.
+        members: mean distance of the members of an ensemble, and the half width of its band.
     """
 
     w1: Estimate
     floor: Estimate
+    members: Estimate | None = None
 
     @property
     def agrees(self) -> bool:
@@ -41,8 +45,9 @@ class Score(NamedTuple):
         return self.w1.value / self.floor.value if self.floor.value > 0 else None
 
     def to_json(self) -> dict[str, dict[str, float]]:
-        """Return {"w1": {"value", "error"}, "floor": {"value", "error"}}."""
-        return {"w1": self.w1.to_json(), "floor": self.floor.to_json()}
+        """Return {"value", "error"} of w1, floor and, if there are any, members, by name."""
+        found = {name: e for name, e in self._asdict().items() if e is not None}
+        return {name: estimate.to_json() for name, estimate in found.items()}
 
 
 class Profile(NamedTuple):
@@ -75,6 +80,9 @@ class Evaluation:
         radial: energy in each ring over its area, MeV/mm^2.
         ring_edges_mm: (n_rings + 1,) radial edges of `radial`.
         version: of this package.
+        members: names of the further members of the generated sample; all other numbers but
+            Score.members are those of the first, in `sources`.
+        coverage: of the bands of all histograms, see plots.bands_coverage; None without members.
     """
 
     detector: str
@@ -92,9 +100,14 @@ class Evaluation:
     radial: Profile
     ring_edges_mm: np.ndarray
     version: str
+    members: tuple[str, ...] = ()
+    coverage: Estimate | None = None
 
     def to_json(self) -> dict:
         """Return the numbers as plain dictionaries, lists and finite floats."""
+        ensemble: dict = {"members": list(self.members)} if self.members else {}
+        if self.coverage is not None:
+            ensemble["band_coverage"] = {**self.coverage.to_json(), "n_bins": self.coverage.n}
         return {
             "jaxcalo_version": self.version,
             "geometry": {
@@ -119,6 +132,7 @@ class Evaluation:
                 "edges_mm": self.ring_edges_mm.tolist(),
                 **_profile_json(self.radial),
             },
+            **ensemble,
         }
 
 
@@ -170,13 +184,38 @@ def _incident(sample: Sample) -> Observable:
     return Observable(logarithm, np.arange(sample.n_showers))
 
 
-def evaluate(reference: Sample, generated: Sample, detector: Detector) -> Evaluation:
+def _with_members(
+    scores: dict[str, Score],
+    reference: dict[str, Observable],
+    members: list[dict[str, Observable]],
+) -> dict[str, Score]:
+    """Add the bands of a sample, which the scores are of, and its further members."""
+
+    def distance(name: str, member: dict[str, Observable]) -> Estimate:
+        sizes = (len(reference["n_hits"].values), len(member["n_hits"].values))
+        return w1(reference[name], member[name], sizes)
+
+    return {
+        name: score._replace(
+            members=number_band([score.w1, *(distance(name, member) for member in members)])
+        )
+        for name, score in scores.items()
+    }
+
+
+def evaluate(
+    reference: Sample,
+    generated: Sample,
+    detector: Detector,
+    members: Sequence[Sample] = (),
+) -> Evaluation:
     """Compare generated showers with a reference in every number of the report.
 
     Args:
         reference: the condensed reference (Geant4).
         generated: the condensed generated showers, read with the same threshold.
         detector: their readout.
+        members: further members of the generated sample, an ensemble.
 
     Returns:
         The evaluation; every number in it is finite.
@@ -185,7 +224,8 @@ def evaluate(reference: Sample, generated: Sample, detector: Detector) -> Evalua
         InputError: fewer than 20 showers, samples of another detector or of different thresholds,
             or a reference without energy.
     """
-    _check_comparable(reference, generated, detector)
+    for sample in (generated, *members):
+        _check_comparable(reference, sample, detector)
     sizes = (reference.n_showers, generated.n_showers)
     grouping = fit_grouping(reference)
     first, second = observables(reference, grouping), observables(generated, grouping)
@@ -193,6 +233,9 @@ def evaluate(reference: Sample, generated: Sample, detector: Detector) -> Evalua
     def score(a: Observable, b: Observable) -> Score:
         return Score(w1(a, b, sizes), w1_floor(a, *sizes))
 
+    scores = {name: score(first[name], second[name]) for name in first}
+    if members:
+        scores = _with_members(scores, first, [observables(m, grouping) for m in members])
     masks = halves(*sizes)
     tables = make_tables(detector)
     a, b = reference.moments, generated.moments
@@ -204,7 +247,7 @@ def evaluate(reference: Sample, generated: Sample, detector: Detector) -> Evalua
         threshold_mev=reference.threshold_mev,
         sources=(reference.source, generated.source),
         n_showers=sizes,
-        observables={name: score(first[name], second[name]) for name in first},
+        observables=scores,
         incident_energy=score(_incident(reference), _incident(generated)),
         separation=separations(reference, generated, detector, masks),
         correlation=correlate(a.features.e_layer_mev, b.features.e_layer_mev, masks),
@@ -214,6 +257,7 @@ def evaluate(reference: Sample, generated: Sample, detector: Detector) -> Evalua
         ),
         ring_edges_mm=tables.ring_edges_mm,
         version=version("jaxcalo"),
+        members=tuple(member.source for member in members),
     )
 
 

@@ -31,6 +31,7 @@ from jaxcalo.metrics.four_lepton import (
     sparse_columns,
 )
 from jaxcalo.metrics.frechet import frechet_of_moments
+from jaxcalo.metrics.overlap import Overlap, lepton_overlap
 from jaxcalo.metrics.splits import halves
 from jaxcalo.metrics.wasserstein import wasserstein_1
 from jaxcalo.typing import Key
@@ -106,11 +107,13 @@ class LeptonScores(NamedTuple):
             unphysical, off_shell: fraction of events without a mass, and with a lepton off its
                 mass shell.
         columns: means and widths of the 16 columns, by name.
+        overlap: precision, recall, density and coverage, see lepton_overlap; large is good.
     """
 
     n_events: tuple[int, int]
     scores: dict[str, LeptonScore]
     columns: dict[str, ColumnScore]
+    overlap: dict[str, Overlap]
 
     def to_json(self) -> dict:
         """Return the numbers as plain values."""
@@ -118,6 +121,7 @@ class LeptonScores(NamedTuple):
             "n_events": list(self.n_events),
             "scores": {name: score.to_json() for name, score in self.scores.items()},
             "columns": {name: column.to_json() for name, column in self.columns.items()},
+            "overlap": {name: overlap.to_json() for name, overlap in self.overlap.items()},
         }
 
 
@@ -328,4 +332,5 @@ def compare_four_lepton(reference: LeptonEvents, generated: LeptonEvents, key: K
             for name, floor in floors.items()
         },
         columns=_column_scores(samples, draws),
+        overlap=lepton_overlap(reference, generated),
     )

@@ -1,13 +1,14 @@
 """The table of the four-lepton thesis with generated samples beside its models."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
 
 from jaxcalo.data.four_lepton import LeptonEvents
+from jaxcalo.metrics.bands import number_band
 from jaxcalo.metrics.cloud_table import Verdict
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 from jaxcalo.metrics.four_lepton_scores import FRECHET_OF_SLOTS, LeptonScores, compare_four_lepton
@@ -54,11 +55,16 @@ class LeptonRow:
         name: of the sample.
         found: its distances from the reference.
         cost: what the model took.
+        n_members: how many members the sample has; `found` is the first one's.
+        bands: mean and half width of the band of all members, by the names of LeptonScores.scores;
+            empty for one.
     """
 
     name: str
     found: LeptonScores
     cost: LeptonCost
+    n_members: int = 1
+    bands: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,19 @@ class LeptonTable:
                     "comparison": {
                         model.model: compare_thesis(row.found, model) for model in self.published
                     },
+                    **_bands_json(row),
                 }
                 for row in self.rows
             ],
         }
+
+
+def _bands_json(row: LeptonRow) -> dict:
+    """Nothing for a sample that is no ensemble."""
+    if not row.bands:
+        return {}
+    bands = {name: band.to_json() for name, band in row.bands.items()}
+    return {"n_members": row.n_members, "bands": bands}
 
 
 @lru_cache
@@ -147,6 +162,7 @@ def four_lepton_table(
     generated: Mapping[str, LeptonEvents],
     costs: Mapping[str, LeptonCost],
     key: Key,
+    further: Mapping[str, Sequence[LeptonEvents]] | None = None,
 ) -> LeptonTable:
     """Compare any number of generated samples with the reference and the thesis.
 
@@ -155,6 +171,7 @@ def four_lepton_table(
         generated: events by the samples' names.
         costs: what the models took, by the same names; a missing one was not measured.
         key: of the draws for the errors; the same for each sample.
+        further: further members of samples that are ensembles, by the same names.
 
     Returns:
         The table, rows in the order given.
@@ -162,8 +179,14 @@ def four_lepton_table(
     Raises:
         InputError: as compare_four_lepton.
     """
-    rows = [
-        LeptonRow(name, compare_four_lepton(reference, events, key), costs.get(name, LeptonCost()))
-        for name, events in generated.items()
-    ]
+    rows = []
+    for name, events in generated.items():
+        members = [events, *(further or {}).get(name, ())]
+        found = [compare_four_lepton(reference, member, key) for member in members]
+        bands = {}
+        if len(found) > 1:
+            for score in found[0].scores:
+                bands[score] = number_band([member.scores[score].value for member in found])
+        cost = costs.get(name, LeptonCost())
+        rows.append(LeptonRow(name, found[0], cost, len(found), bands))
     return LeptonTable(len(reference.pdg), tuple(rows), published_leptons())

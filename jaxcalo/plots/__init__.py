@@ -4,6 +4,7 @@
 """
 
 from jaxcalo.plots.amplification import amplification_figure
+from jaxcalo.plots.bands import banded_panels, bands_coverage
 from jaxcalo.plots.clouds import cloud_figure, similar_rows
 from jaxcalo.plots.comparison import Curve, Panel, comparison_figure
 from jaxcalo.plots.four_lepton import (
@@ -17,11 +18,12 @@ from jaxcalo.plots.four_lepton_tables import (
     column_table,
     lepton_notes,
     lepton_verdict,
+    overlap_table,
     slot_table,
     thesis_table,
 )
 from jaxcalo.plots.pareto import ParetoFloor, ParetoPoint, pareto_figure, pareto_table
-from jaxcalo.plots.pictures import Picture, draw_pictures
+from jaxcalo.plots.pictures import PanelGroup, Picture, draw_pictures, panel_groups
 from jaxcalo.plots.report import write_report
 from jaxcalo.plots.showers import average_figures, correlation_figure
 from jaxcalo.plots.style import new_figure, style, to_png
@@ -29,11 +31,14 @@ from jaxcalo.plots.style import new_figure, style, to_png
 __all__ = [
     "Curve",
     "Panel",
+    "PanelGroup",
     "ParetoFloor",
     "ParetoPoint",
     "Picture",
     "amplification_figure",
     "average_figures",
+    "banded_panels",
+    "bands_coverage",
     "cloud_figure",
     "column_table",
     "comparison_figure",
@@ -47,6 +52,8 @@ __all__ = [
     "lepton_spectrum_figure",
     "lepton_verdict",
     "new_figure",
+    "overlap_table",
+    "panel_groups",
     "pareto_figure",
     "pareto_table",
     "similar_rows",

@@ -16,9 +16,12 @@ from jaxcalo.geometry import Detector
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.sample import Sample
 from jaxcalo.plots.comparison import (
+    BAND_ALPHA,
+    BAND_LABEL,
     Panel,
     bin_centres,
     divide,
+    draw_band,
     draw_reference,
     draw_reference_band,
     label_axes,
@@ -96,12 +99,15 @@ def _draw_overlay(
         curve, look, x = panel.curve, drawn[name], bin_centres(panel)
         line = {"color": look.colour, "linestyle": look.dashes, "baseline": None, "zorder": 3}
         ratio = divide(curve.generated, curve.reference)
-        error = divide(curve.generated_error, curve.reference)
+        width = curve.generated_error if curve.band is None else curve.band
         for axes, value, spread in (
-            (top, curve.generated, curve.generated_error),
-            (bottom, ratio, error),
+            (top, curve.generated, width),
+            (bottom, ratio, divide(width, curve.reference)),
         ):
             axes.stairs(value, curve.edges, linewidth=1.1, **line)
+            if curve.band is not None:
+                draw_band(axes, curve, value, spread, look.colour)
+                continue
             axes.errorbar(
                 x, value, spread, fmt="none", ecolor=look.colour, elinewidth=0.6, alpha=0.6
             )
@@ -127,11 +133,13 @@ def overlay_figure(panels: Mapping[str, Sequence[Panel]], reference_label: str) 
             _draw_overlay(top, bottom, one, drawn, reference_label)
         for axes in pairs[-1]:
             axes.set_axis_off()
-        handles = [Line2D([], [], color=REFERENCE, label=reference_label)]
+        handles: list[Artist] = [Line2D([], [], color=REFERENCE, label=reference_label)]
         handles += [
             Line2D([], [], color=look.colour, linestyle=look.dashes, label=name)
             for name, look in drawn.items()
         ]
+        if any(panel.curve.band is not None for one in panels.values() for panel in one):
+            handles.append(Patch(color=REFERENCE, alpha=BAND_ALPHA, linewidth=0, label=BAND_LABEL))
         pairs[-1][0].legend(handles=handles, loc="upper left", fontsize=9)
     return figure
 

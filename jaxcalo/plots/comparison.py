@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from jaxcalo.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, new_figure, style
 
 RATIO_LIMITS = (0.5, 1.5)
+BAND_ALPHA, BAND_LABEL = 0.3, "68 % band"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.13, 0.28, 0.46  # room around each panel, inches
 
 
@@ -24,6 +25,7 @@ class Curve(NamedTuple):
         reference_error: (k,) their errors.
         generated: (k,) values of the generated sample.
         generated_error: (k,) their errors.
+        band: (k,) half widths of the band around the generated values, of an ensemble's members.
     """
 
     edges: np.ndarray
@@ -31,6 +33,7 @@ class Curve(NamedTuple):
     reference_error: np.ndarray
     generated: np.ndarray
     generated_error: np.ndarray
+    band: np.ndarray | None = None
 
 
 class Panel(NamedTuple):
@@ -52,7 +55,9 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def set_y_range(axes: Axes, panels: Sequence[Panel]) -> None:
     """Choose the scale and range of the values of panels that are drawn on the same axes."""
-    shown = np.concatenate([[*panel.curve.reference, *panel.curve.generated] for panel in panels])
+    curves = [panel.curve for panel in panels]
+    tops = [c.generated if c.band is None else c.generated + c.band for c in curves]
+    shown = np.concatenate([*(c.reference for c in curves), *tops])
     if panels[0].log_y:
         axes.set_yscale("log")
         shown = shown[np.isfinite(shown) & (shown > 0)]
@@ -87,14 +92,34 @@ def draw_reference_band(axes: Axes, panel: Panel) -> None:
     axes.set_yticks([0.75, 1.0, 1.25])
 
 
+def draw_band(
+    axes: Axes, curve: Curve, centre: np.ndarray, half_width: np.ndarray, colour: str
+) -> None:
+    """The band of an ensemble as a filled step around its mean, both (k,)."""
+    axes.stairs(
+        centre + half_width,
+        curve.edges,
+        baseline=centre - half_width,
+        fill=True,
+        color=colour,
+        alpha=BAND_ALPHA,
+        linewidth=0,
+        zorder=2.5,
+        label=BAND_LABEL,
+    )
+
+
 def _draw_values(axes: Axes, panel: Panel, labels: tuple[str, str]) -> None:
-    """The reference, and the generated sample as a line with error bars."""
+    """The reference, and the generated sample as a line with error bars or a band."""
     curve = panel.curve
     set_y_range(axes, [panel])
     draw_reference(axes, panel, labels[0])
     axes.stairs(
         curve.generated, curve.edges, baseline=None, color=GENERATED, zorder=3, label=labels[1]
     )
+    if curve.band is not None:
+        draw_band(axes, curve, curve.generated, curve.band, GENERATED)
+        return
     axes.errorbar(
         bin_centres(panel),
         curve.generated,
@@ -118,6 +143,9 @@ def _draw_ratio(axes: Axes, panel: Panel) -> None:
     draw_reference_band(axes, panel)
     ratio = divide(curve.generated, curve.reference)
     error = divide(curve.generated_error, curve.reference)
+    if curve.band is not None:
+        draw_band(axes, curve, ratio, divide(curve.band, curve.reference), GENERATED)
+        error = None
     axes.errorbar(x, ratio, error, fmt="o", color=GENERATED, markersize=2.5, elinewidth=0.8)
     low, high = RATIO_LIMITS
     for outside, y, marker in ((ratio > high, 0.96, "^"), (ratio < low, 0.04, "v")):

@@ -6,11 +6,13 @@ from os import PathLike
 from pathlib import Path
 
 from jaxcalo.metrics.estimate import N_SIGMA
+from jaxcalo.plots.bands import MEMBERS_NOTE, coverages_json
 from jaxcalo.plots.comparison_tables import (
     COLUMNS,
     ComparisonResult,
     agreeing,
     classifier_table,
+    coverage_sentences,
     distance_table,
     protocol_table,
     sample_table,
@@ -39,6 +41,8 @@ def notes(result: ComparisonResult) -> list[str]:
         f" {N_SIGMA:g} errors.",
         f"Cells below {result.table.threshold_mev:g} MeV count as empty.",
     ]
+    if result.coverage:
+        texts.append(MEMBERS_NOTE)
     if result.table.published:
         texts.append(
             "Published: CaloClouds II, arXiv:2309.05704, batches of 50,000 showers of the ILD"
@@ -83,6 +87,7 @@ def _record(result: ComparisonResult) -> dict:
         "published": {name: system.model for name, system in result.published.items()},
         "classifier": {name: score.to_json() for name, score in result.scores.items()},
         "classifier_null": None if result.null is None else result.null.to_json(),
+        **({"band_coverage": coverages_json(result.coverage)} if result.coverage else {}),
         "verdicts": {row.name: verdict(row, result) for row in result.table.rows},
     }
 
@@ -137,6 +142,7 @@ def _markdown(result: ComparisonResult, pictures: list[tuple[str, str]]) -> str:
         about,
         "## Distance from Geant4",
         table_markdown(distance_table(result)),
+        *coverage_sentences(result),
         "\n".join(f"* {note}" for note in notes(result)),
         *(
             f"## {name}\n\n{text}\n\n{table_markdown(table)}"
@@ -161,6 +167,7 @@ def _html(result: ComparisonResult, pictures: list[tuple[bytes, str]]) -> str:
         "<h2>Distance from Geant4</h2>",
         table_html(distance_table(result)),
     ]
+    parts += [f"<p>{html.escape(text)}</p>" for text in coverage_sentences(result)]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in notes(result)]
     for name, text, table in _sections(result):
         parts += [f"<h2>{name}</h2>", f"<p>{html.escape(text)}</p>", table_html(table)]

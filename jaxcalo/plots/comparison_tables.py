@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from jaxcalo.geometry import Detector
 from jaxcalo.metrics.cloud_classifier import CloudClassifierScore
@@ -14,6 +15,7 @@ from jaxcalo.metrics.cloud_table import (
 )
 from jaxcalo.metrics.estimate import Estimate, within_floor
 from jaxcalo.metrics.leaderboard import GEANT4
+from jaxcalo.plots.bands import coverage_sentence, members_title
 from jaxcalo.plots.text import Table, aligned
 
 COLUMNS = {
@@ -46,6 +48,7 @@ class ComparisonResult(NamedTuple):
         null: of the classifier on halves of the reference; None if it was not trained.
         published: the published system that each sample is set beside, by sample.
         version: of this package.
+        coverage: of the bands of samples with members, by sample.
     """
 
     detector: Detector
@@ -54,6 +57,7 @@ class ComparisonResult(NamedTuple):
     null: CloudClassifierScore | None
     published: Mapping[str, PublishedClouds]
     version: str
+    coverage: Mapping[str, Estimate] = MappingProxyType({})
 
 
 def published_of(name: str, systems: Iterable[PublishedClouds]) -> PublishedClouds | None:
@@ -110,10 +114,10 @@ def _sizes(row: CloudRow) -> str:
 
 def _with_floors(
     result: ComparisonResult,
-    score: Callable[[CloudRow, str], Estimate],
+    kind: Literal["excess", "w1"],
     with_published: bool,
 ) -> list[tuple[str, ...]]:
-    """The floor of each size of sample, once, and the samples with the published system below."""
+    """The floor of each size of sample, once, and the samples with members and published below."""
     floors: dict[str, CloudRow] = {}
     for row in result.table.rows:
         floors.setdefault(_sizes(row), row)
@@ -122,22 +126,40 @@ def _with_floors(
         name = f"{ITSELF} ({size})" if len(floors) > 1 else ITSELF
         rows.append(_line(name, lambda key, row=row: row.scores[key].floor))
     for row in result.table.rows:
-        rows.append(_line(row.name, lambda key, row=row: score(row, key)))
+        rows.append(_line(row.name, lambda key, row=row: getattr(row.scores[key], kind)))
+        rows += _members_line(row, kind)
         if with_published and row.name in result.published:
             rows.append(_published_line(result.published[row.name]))
     return rows
 
 
+def _members_line(row: CloudRow, kind: Literal["excess", "w1", "protocol"]) -> list[tuple]:
+    """The mean of the members with its band, if the sample has members."""
+    if not row.bands:
+        return []
+    name = members_title(row.name, 1 + len(row.further))
+    return [_line(name, lambda key: getattr(row.bands[key], kind))]
+
+
+def coverage_sentences(result: ComparisonResult) -> list[str]:
+    """Return what the bands of each sample with members cover, a sentence each."""
+    members = {row.name: 1 + len(row.further) for row in result.table.rows}
+    return [
+        coverage_sentence(name, members[name], coverage, "Geant4")
+        for name, coverage in result.coverage.items()
+    ]
+
+
 def distance_table(result: ComparisonResult) -> Table:
     """Return the distances of the distributions, without the noise of the samples."""
-    rows = _with_floors(result, lambda row, key: row.scores[key].excess, with_published=True)
+    rows = _with_floors(result, "excess", with_published=True)
     agree = {row.name: len(agreeing(row)) == len(row.scores) for row in result.table.rows}
     return _table(rows, [agree.get(cells[0]) for cells in rows])
 
 
 def whole_table(result: ComparisonResult) -> Table:
     """Return the distances of the whole samples, beside their floor."""
-    rows = _with_floors(result, lambda row, key: row.scores[key].w1, with_published=False)
+    rows = _with_floors(result, "w1", with_published=False)
     return _table(rows)
 
 
@@ -151,6 +173,7 @@ def protocol_table(result: ComparisonResult) -> Table:
     for row in result.table.rows:
         name = f"{row.name} (batches of {row.batch_size:,})"
         rows.append(_line(name, lambda key, row=row: row.scores[key].protocol))
+        rows += _members_line(row, "protocol")
     rows += [_published_line(system) for system in result.table.published]
     return _table(rows)
 
@@ -195,6 +218,7 @@ def sample_table(result: ComparisonResult) -> Table:
     for row in table.rows:
         paired = "yes" if row.paired else "no"
         rows.append((row.name, row.source, f"{row.n_showers:,}", paired))
+        rows += [(f"{row.name}, further member", source, "", "") for source in row.further]
     header = ("sample", "source", "showers", "Geant4's energies")
     return Table(header, frozenset({2}), rows, [None] * len(rows))
 

@@ -1,7 +1,7 @@
 """Pictures of four-lepton events: spectra, columns and correlations of any number of samples."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from jaxcalo.data.four_lepton import LeptonEvents
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.correlation import pearson
+from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.four_lepton import (
     COMPONENTS,
     SLOTS,
@@ -16,11 +17,14 @@ from jaxcalo.metrics.four_lepton import (
     lepton_observables,
     sparse_columns,
 )
+from jaxcalo.plots.bands import banded_panels, bands_coverage
 from jaxcalo.plots.cloud_comparison import overlay_figure
 from jaxcalo.plots.comparison import Panel
 from jaxcalo.plots.histograms import count_curve, shared_edges
 from jaxcalo.plots.pictures import Picture
 from jaxcalo.plots.style import DIVERGING, new_figure, style
+
+Further = Mapping[str, Sequence[LeptonEvents]]  # members after the first, by the sample's name
 
 _PAIRS = {"mass_12": "mass of leptons 1 and 2 [GeV]", "mass_34": "mass of leptons 3 and 4 [GeV]"}
 _SPECTRA = {
@@ -95,14 +99,52 @@ def _overlay(
     reference: LeptonEvents,
     generated: Mapping[str, LeptonEvents],
     label: str,
+    further: Further | None,
 ) -> Figure:
     if not generated:
         raise InputError("expected at least one generated sample to show, found none; give one")
-    return overlay_figure({n: panels(reference, events) for n, events in generated.items()}, label)
+    return overlay_figure(_banded(panels, reference, generated, further), label)
+
+
+def _banded(
+    panels: Callable[[LeptonEvents, LeptonEvents], list[Panel]],
+    reference: LeptonEvents,
+    generated: Mapping[str, LeptonEvents],
+    further: Further | None,
+) -> dict[str, list[Panel]]:
+    """Panels of all samples, with bands of those with further members."""
+    return {
+        name: banded_panels(lambda member: panels(reference, member), [events, *others])
+        for name, events in generated.items()
+        for others in [(further or {}).get(name, ())]
+    }
+
+
+def lepton_coverage(
+    reference: LeptonEvents, generated: Mapping[str, LeptonEvents], further: Further
+) -> dict[str, Estimate]:
+    """Compute what the bands in all figures cover, of each sample with further members.
+
+    Args:
+        reference: the reference.
+        generated: samples by name, the first member of those with several.
+        further: their further members.
+    """
+    known = {name: generated[name] for name, members in further.items() if members}
+    makers = (spectrum_panels, momentum_panels, _energy_panels)
+    groups = [_banded(make, reference, known, further) for make in makers]
+    sizes = {name: len(events.pdg) / len(reference.pdg) for name, events in known.items()}
+    return {
+        name: bands_coverage([panel for group in groups for panel in group[name]], sizes[name])
+        for name in known
+    }
 
 
 def lepton_spectrum_figure(
-    reference: LeptonEvents, generated: Mapping[str, LeptonEvents], label: str = "Pythia"
+    reference: LeptonEvents,
+    generated: Mapping[str, LeptonEvents],
+    label: str = "Pythia",
+    further: Further | None = None,
 ) -> Figure:
     """Draw the spectra of all samples over the reference's, with ratios and errors.
 
@@ -110,6 +152,7 @@ def lepton_spectrum_figure(
         reference: the reference.
         generated: samples by name, at least one.
         label: name of the reference.
+        further: further members of samples that are ensembles, whose mean is drawn with a band.
 
     Returns:
         The figure.
@@ -117,21 +160,27 @@ def lepton_spectrum_figure(
     Raises:
         InputError: no samples.
     """
-    return _overlay(spectrum_panels, reference, generated, label)
+    return _overlay(spectrum_panels, reference, generated, label, further)
 
 
 def lepton_momentum_figure(
-    reference: LeptonEvents, generated: Mapping[str, LeptonEvents], label: str = "Pythia"
+    reference: LeptonEvents,
+    generated: Mapping[str, LeptonEvents],
+    label: str = "Pythia",
+    further: Further | None = None,
 ) -> Figure:
     """Draw px, py and pz of each lepton of all samples; as lepton_spectrum_figure."""
-    return _overlay(momentum_panels, reference, generated, label)
+    return _overlay(momentum_panels, reference, generated, label, further)
 
 
 def lepton_energy_figure(
-    reference: LeptonEvents, generated: Mapping[str, LeptonEvents], label: str = "Pythia"
+    reference: LeptonEvents,
+    generated: Mapping[str, LeptonEvents],
+    label: str = "Pythia",
+    further: Further | None = None,
 ) -> Figure:
     """Draw the leptons' energies of all samples; as lepton_spectrum_figure."""
-    return _overlay(_energy_panels, reference, generated, label)
+    return _overlay(_energy_panels, reference, generated, label, further)
 
 
 def lepton_correlation_figure(
@@ -175,7 +224,10 @@ def lepton_correlation_figure(
 
 
 def four_lepton_pictures(
-    reference: LeptonEvents, generated: Mapping[str, LeptonEvents], label: str = "Pythia"
+    reference: LeptonEvents,
+    generated: Mapping[str, LeptonEvents],
+    label: str = "Pythia",
+    further: Further | None = None,
 ) -> list[Picture]:
     """Draw all figures of a comparison, with their captions.
 
@@ -183,6 +235,7 @@ def four_lepton_pictures(
         reference: the reference.
         generated: samples by name, at least one.
         label: name of the reference.
+        further: as in lepton_spectrum_figure.
 
     Returns:
         Spectra, momenta, energies and correlations.
@@ -190,7 +243,7 @@ def four_lepton_pictures(
     Raises:
         InputError: no samples.
     """
-    samples = reference, generated, label
+    samples = reference, generated, label, further
     correlations = (
         "Correlations of energy and momenta in eight slots, one for each kind of particle, twice;"
         " the number is the Frobenius norm of the difference from the reference."
@@ -199,5 +252,5 @@ def four_lepton_pictures(
         Picture("spectra", "Masses and transverse momenta.", lepton_spectrum_figure(*samples)),
         Picture("momenta", "Momenta of the leptons.", lepton_momentum_figure(*samples)),
         Picture("energies", "Energies of the leptons.", lepton_energy_figure(*samples)),
-        Picture("correlations", correlations, lepton_correlation_figure(*samples)),
+        Picture("correlations", correlations, lepton_correlation_figure(*samples[:3])),
     ]

@@ -2,14 +2,19 @@
 
 import html
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 
+from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.four_lepton_table import LeptonTable
+from jaxcalo.plots.bands import MEMBERS_NOTE, coverage_sentence, coverages_json
 from jaxcalo.plots.four_lepton_tables import (
     column_table,
     lepton_notes,
     lepton_verdict,
+    overlap_table,
     slot_table,
     thesis_table,
 )
@@ -20,7 +25,11 @@ from jaxcalo.plots.text import Table, html_page, table_html, table_markdown
 
 
 def write_lepton_comparison(
-    table: LeptonTable, pictures: list[Picture], out_dir: str | PathLike, version: str
+    table: LeptonTable,
+    pictures: list[Picture],
+    out_dir: str | PathLike,
+    version: str,
+    coverage: Mapping[str, Estimate] = MappingProxyType({}),
 ) -> Path:
     """Write report.md, report.html, report.json and the pictures, all together or not at all.
 
@@ -29,6 +38,7 @@ def write_lepton_comparison(
         pictures: to be shown, in their order.
         out_dir: folder of the report, made if it does not exist.
         version: of jaxcalo.
+        coverage: of the bands of samples with members, by sample, see lepton_coverage.
 
     Returns:
         The path of report.html.
@@ -36,6 +46,10 @@ def write_lepton_comparison(
     pngs = {f"{PICTURE_FOLDER}/{p.name}.png": to_png(p.figure) for p in pictures}
     verdicts = [lepton_verdict(row, table) for row in table.rows]
     record = {"jaxcalo_version": version, **table.to_json(), "verdicts": verdicts}
+    if coverage:
+        record["band_coverage"] = coverages_json(coverage)
+    bands = coverage_sentences(table, coverage)
+    notes = [*([MEMBERS_NOTE] if coverage else []), *lepton_notes()]
     n = len(table.rows)
     title = f"{n} sample{'s' if n > 1 else ''} of four-lepton events beside Pythia"
     about = f"{table.n_reference:,} reference events. jaxcalo {version}."
@@ -47,7 +61,8 @@ def write_lepton_comparison(
         *(f"**{verdict}**" for verdict in verdicts),
         about,
         table_markdown(thesis_table(table)),
-        "\n".join(f"* {note}" for note in lepton_notes()),
+        *bands,
+        "\n".join(f"* {note}" for note in notes),
         *(f"## {name}\n\n{table_markdown(part)}" for name, part in _sections(table)),
         "## Pictures",
         *(f"{text}\n\n![{text}]({path})" for path, text in zip(pngs, captions, strict=True)),
@@ -57,7 +72,8 @@ def write_lepton_comparison(
         *(f'<p class="verdict">{html.escape(verdict)}</p>' for verdict in verdicts),
         f"<p>{html.escape(about)}</p>",
         table_html(thesis_table(table)),
-        *(f'<p class="note">{html.escape(note)}</p>' for note in lepton_notes()),
+        *(f"<p>{html.escape(sentence)}</p>" for sentence in bands),
+        *(f'<p class="note">{html.escape(note)}</p>' for note in notes),
     ]
     for name, part in _sections(table):
         page += [f"<h2>{html.escape(name)}</h2>", table_html(part)]
@@ -68,10 +84,17 @@ def write_lepton_comparison(
     return Path(out_dir) / "report.html"
 
 
+def coverage_sentences(table: LeptonTable, coverage: Mapping[str, Estimate]) -> list[str]:
+    """Return what the bands of each sample with members cover, a sentence each."""
+    members = {row.name: row.n_members for row in table.rows}
+    return [coverage_sentence(n, members[n], found, "Pythia") for n, found in coverage.items()]
+
+
 def _sections(table: LeptonTable) -> list[tuple[str, Table]]:
     """Title and table of what follows the main table."""
     columns = [
         (f"Means and widths of the columns in GeV: {row.name}", column_table(row))
         for row in table.rows
     ]
-    return [("Each particle", slot_table(table)), *columns]
+    overlap = "Precision, recall, density and coverage"
+    return [("Each particle", slot_table(table)), (overlap, overlap_table(table)), *columns]

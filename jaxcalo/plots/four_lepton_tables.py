@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from jaxcalo.metrics.estimate import Estimate
 from jaxcalo.metrics.four_lepton import SLOTS
 from jaxcalo.metrics.four_lepton_table import LeptonRow, LeptonTable, compare_thesis
+from jaxcalo.metrics.overlap import MAX_EVENTS
+from jaxcalo.metrics.prdc import Prdc
+from jaxcalo.plots.bands import members_title
 from jaxcalo.plots.text import Table
 
 _PYTHIA = "Pythia with itself"
@@ -18,6 +21,7 @@ _TITLES = {
     "bray_curtis_values": "Bray-Curtis (values)",
 }
 _FRACTIONS = {"unphysical": "no mass", "off_shell": "off shell"}
+_COVERAGE = "coverage"
 _COSTS = ("training [s]", "generation [s]", "memory [MB]")
 _NOTHING = "-"
 
@@ -34,6 +38,10 @@ def lepton_notes() -> list[str]:
         " halves are smaller samples.",
         "no mass: events whose squared mass is negative; off shell: events with a lepton whose"
         " energy and momentum do not belong together.",
+        "coverage: share of the reference's events that have a generated one nearer than their"
+        " fifth neighbour in the reference, in p_T, eta, phi and masses, with equally many of both,"
+        f" at most {MAX_EVENTS:,}; large is good, and a generator that repeats itself is far below"
+        " Pythia's own.",
         "Thesis: the lowest of the numbers given there. Its Frechet distances have no unit: in"
         " GeV^2 they are far above 1.9e5, which events of zeros have, so that nothing is proved by"
         " being below them. Its time is that of training and generation on a T4 GPU, its memory"
@@ -72,6 +80,7 @@ def _floor_row(row: LeptonRow) -> tuple[str, ...]:
         f"{_PYTHIA} ({half:,} events)",
         *(_cell(scores[name].floor) for name in _TITLES),
         *(_count(scores[name].floor, half) for name in _FRACTIONS),
+        _cell(row.found.overlap[_COVERAGE].floor),
         *(_NOTHING for _ in _COSTS),
     )
 
@@ -89,17 +98,23 @@ def thesis_table(table: LeptonTable) -> Table:
         scores, n = row.found.scores, row.found.n_events[1]
         values = [_cell(scores[name].value) for name in _TITLES]
         counts = [_count(scores[name].value, n) for name in _FRACTIONS]
-        rows.append((row.name, *values, *counts, *map(_optional, row.cost)))
+        coverage = _cell(row.found.overlap[_COVERAGE].value)
+        rows.append((row.name, *values, *counts, coverage, *map(_optional, row.cost)))
         agrees.append(all(score.agrees for score in scores.values()))
+        if row.bands:
+            bands = [_cell(row.bands[name]) for name in _TITLES]
+            rest = [_NOTHING] * (len(rows[-1]) - 1 - len(bands))
+            rows.append((members_title(row.name, row.n_members), *bands, *rest))
+            agrees.append(None)
     for model in table.published:
         given = [model.scores.get(name) for name in _TITLES]
         values = [_NOTHING if pair is None else _number(pair[0]) for pair in given]
         wrong = model.scores.get("unphysical")
         share = _NOTHING if wrong is None else f"{100 * wrong[0]:.0f} %"
         cost = (_number(model.time_s), _NOTHING, _number(model.memory_mb))
-        rows.append((f"{model.model}, thesis", *values, share, _NOTHING, *cost))
+        rows.append((f"{model.model}, thesis", *values, share, _NOTHING, _NOTHING, *cost))
         agrees.append(None)
-    header = ("sample", *_TITLES.values(), *_FRACTIONS.values(), *_COSTS)
+    header = ("sample", *_TITLES.values(), *_FRACTIONS.values(), _COVERAGE, *_COSTS)
     return Table(header, frozenset(range(1, len(header))), rows, agrees)
 
 
@@ -121,6 +136,21 @@ def slot_table(table: LeptonTable) -> Table:
             values = [_number(model.scores[name][0]) for name in names]
             rows.append((f"{model.model}, thesis", *values))
     return _plain(("Frechet [GeV^2]", *SLOTS), rows)
+
+
+def overlap_table(table: LeptonTable) -> Table:
+    """Return precision, recall, density and coverage, those of halves of the reference first.
+
+    Args:
+        table: the distances.
+    """
+    floors, rows = {}, []  # one floor for each size
+    for row in table.rows:
+        found = [row.found.overlap[name] for name in Prdc._fields]
+        n = found[0].floor.n
+        floors[n] = (f"{_PYTHIA} ({n:,} events)", *(_cell(one.floor) for one in found))
+        rows.append((row.name, *(_cell(one.value) for one in found)))
+    return _plain(("sample", *Prdc._fields), [*floors.values(), *rows])
 
 
 def column_table(row: LeptonRow) -> Table:

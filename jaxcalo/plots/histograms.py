@@ -87,6 +87,11 @@ def cell_spectrum_panel(reference: Sample, generated: Sample) -> Panel:
     return Panel(curve, "cell energy [MeV]", "cells per shower and bin", "", True, True)
 
 
+def spectrum_panels(reference: Sample, generated: Sample) -> list[Panel]:
+    """Return the spectrum of all cell energies."""
+    return [cell_spectrum_panel(reference, generated)]
+
+
 def energy_panels(reference: Sample, generated: Sample) -> list[Panel]:
     """Return visible over incident energy, and visible energy."""
     a, b = (sample.moments.features.e_tot_mev for sample in (reference, generated))

@@ -1,5 +1,6 @@
 """Which pictures a report shows, in its order."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,23 +11,18 @@ from jaxcalo.geometry import Detector
 from jaxcalo.metrics.evaluation import Evaluation
 from jaxcalo.metrics.sample import Sample
 from jaxcalo.metrics.tables import is_azimuthal
+from jaxcalo.plots.bands import banded_panels
 from jaxcalo.plots.clouds import cloud_figure
-from jaxcalo.plots.comparison import comparison_figure
+from jaxcalo.plots.comparison import Panel, comparison_figure
 from jaxcalo.plots.histograms import (
-    cell_spectrum_panel,
     centre_panels,
     energy_panels,
     hit_panels,
     layer_energy_panels,
+    spectrum_panels,
     width_panels,
 )
-from jaxcalo.plots.profiles import (
-    longitudinal_panel,
-    occupancy_panel,
-    radial_panel,
-    response_panels,
-    width_profile_panel,
-)
+from jaxcalo.plots.profiles import along_panels, mean_panels, response_panels
 from jaxcalo.plots.showers import SHARE, average_figures, correlation_figure
 
 _AVERAGE = {
@@ -54,29 +50,51 @@ class Picture(NamedTuple):
     figure: Figure
 
 
-def _histograms(
-    reference: Sample, generated: Sample, detector: Detector, labels: tuple[str, str]
-) -> list[Picture]:
-    """The distributions over showers and cells."""
-    pair = (reference, generated)
+class PanelGroup(NamedTuple):
+    """The panels of one figure, with its file name (without ending) and caption."""
+
+    name: str
+    caption: str
+    panels: list[Panel]
+    n_columns: int = 3
+
+
+def panel_groups(
+    reference: Sample, generated: Sequence[Sample], detector: Detector
+) -> list[PanelGroup]:
+    """Return all histograms and profiles of the report, in its order.
+
+    Args:
+        reference: the reference sample.
+        generated: the generated sample, or its members: then the panels have bands.
+        detector: their readout.
+    """
+
+    def of(make: Callable[..., list[Panel]], *more: Detector | np.ndarray) -> list[Panel]:
+        return banded_panels(lambda member: make(reference, member, *more), generated)
+
     azimuthal = np.flatnonzero([is_azimuthal(layer) for layer in detector.relevant_layers])
-    drawn = (
-        ("energy", "Visible energy.", energy_panels(*pair)),
-        ("layer_energies", "Energy in single layers.", layer_energy_panels(*pair)),
-        ("cell_energies", "Spectrum of all cell energies.", [cell_spectrum_panel(*pair)]),
-        ("hits", "Number of cells above threshold.", hit_panels(*pair)),
-        ("centres", "Centre of energy of each shower.", centre_panels(*pair)),
-        ("widths", "Width of each shower.", width_panels(*pair, azimuthal)),
-    )
-    return [
-        Picture(name, caption, comparison_figure(panels, labels)) for name, caption, panels in drawn
+    response = "Response and resolution against the incident energy."
+    groups = [
+        PanelGroup("profiles", "Where the energy lies on average.", of(mean_panels, detector), 2),
+        PanelGroup("response", response, of(response_panels), 2),
+        PanelGroup("energy", "Visible energy.", of(energy_panels)),
+        PanelGroup("layer_energies", "Energy in single layers.", of(layer_energy_panels)),
+        PanelGroup("cell_energies", "Spectrum of all cell energies.", of(spectrum_panels)),
+        PanelGroup("hits", "Number of cells above threshold.", of(hit_panels)),
+        PanelGroup("centres", "Centre of energy of each shower.", of(centre_panels)),
+        PanelGroup("widths", "Width of each shower.", of(width_panels, azimuthal)),
     ]
+    if detector.n_layers > 1:
+        caption = "Cells and lateral width along the layers."
+        groups.append(PanelGroup("layers", caption, of(along_panels, detector), 2))
+    return groups
 
 
 def draw_pictures(
     evaluation: Evaluation,
     reference: Sample,
-    generated: Sample,
+    generated: Sequence[Sample],
     detector: Detector,
     labels: tuple[str, str],
     clouds: tuple[Clouds, Clouds] | None = None,
@@ -86,7 +104,8 @@ def draw_pictures(
     Args:
         evaluation: the numbers of the two samples.
         reference: the reference sample.
-        generated: the generated sample.
+        generated: the generated sample, or its members, the first of which is that of the
+            evaluation.
         detector: their readout.
         labels: names of reference and generated sample.
         clouds: a few of reference and generated sample, of similar energies, if they are clouds.
@@ -94,44 +113,18 @@ def draw_pictures(
     Returns:
         Pictures; a detector of one layer has none along the layers.
     """
-    layered = detector.n_layers > 1
-    single = []
+    pictures = []
     if clouds is not None:
         figure = cloud_figure(dict(zip(labels, clouds, strict=True)), detector.n_layers)
-        single = [Picture("clouds", CLOUDS_CAPTION, figure)]
-    profiles = [longitudinal_panel(evaluation)] if layered else []
-    pictures = [
-        *single,
-        Picture(
-            "profiles",
-            "Where the energy lies on average.",
-            comparison_figure([*profiles, radial_panel(evaluation)], labels, n_columns=2),
-        ),
-        Picture(
-            "response",
-            "Response and resolution against the incident energy.",
-            comparison_figure(response_panels(reference, generated), labels, n_columns=2),
-        ),
-        *_histograms(reference, generated, detector, labels),
-    ]
-    if layered:
-        panels = [
-            occupancy_panel(reference, generated, detector),
-            width_profile_panel(reference, generated),
-        ]
-        pictures += [
-            Picture(
-                "layers",
-                "Cells and lateral width along the layers.",
-                comparison_figure(panels, labels, n_columns=2),
-            ),
-            Picture(
-                "correlations",
-                "Correlations between the energies of the layers.",
-                correlation_figure(evaluation.correlation, labels),
-            ),
-        ]
+        pictures = [Picture("clouds", CLOUDS_CAPTION, figure)]
+    for group in panel_groups(reference, generated, detector):
+        figure = comparison_figure(group.panels, labels, group.n_columns)
+        pictures.append(Picture(group.name, group.caption, figure))
+    if detector.n_layers > 1:
+        caption = "Correlations between the energies of the layers."
+        figure = correlation_figure(evaluation.correlation, labels)
+        pictures.append(Picture("correlations", caption, figure))
     averages = average_figures(
-        detector, reference.mean_shower_mev, generated.mean_shower_mev, labels
+        detector, reference.mean_shower_mev, generated[0].mean_shower_mev, labels
     )
     return pictures + [Picture(name, _AVERAGE[name], fig) for name, fig in averages.items()]

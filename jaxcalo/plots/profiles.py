@@ -3,7 +3,6 @@
 import numpy as np
 
 from jaxcalo.geometry import Detector
-from jaxcalo.metrics.evaluation import Evaluation
 from jaxcalo.metrics.sample import Sample
 from jaxcalo.metrics.tables import ring_areas_mm2, ring_edges_mm
 from jaxcalo.plots.comparison import Curve, Panel
@@ -18,21 +17,6 @@ _NEARLY_EMPTY = 0.9  # a fraction of empty voxels above which their number says 
 def layer_edges(n_layers: int) -> np.ndarray:
     """Return bins of one layer, centred on its index."""
     return np.arange(n_layers + 1) - 0.5
-
-
-def longitudinal_panel(evaluation: Evaluation) -> Panel:
-    """Return the mean energy of each layer."""
-    curve = Curve(layer_edges(evaluation.n_layers), *evaluation.longitudinal)
-    return Panel(curve, "layer", "mean energy [MeV]", "longitudinal profile")
-
-
-def radial_panel(evaluation: Evaluation) -> Panel:
-    """Return the mean energy per area of each ring.
-
-    A detector whose rings differ much in width gets a logarithmic axis that starts inside the
-    first ring.
-    """
-    return _ring_panel(Curve(evaluation.ring_edges_mm, *evaluation.radial))
 
 
 def _ring_panel(curve: Curve) -> Panel:
@@ -85,17 +69,27 @@ def joined_rings(curve: Curve) -> Curve:
 
 
 def mean_layer_panel(reference: Sample, generated: Sample) -> Panel:
-    """Return what longitudinal_panel does, of samples that have not been evaluated."""
+    """Return the mean energy of each layer."""
     a, b = (sample.moments.features.e_layer_mev for sample in (reference, generated))
     return Panel(_mean_curve(a, b), "layer", "mean energy [MeV]", "longitudinal profile")
 
 
 def mean_ring_panel(reference: Sample, generated: Sample, detector: Detector) -> Panel:
-    """Return what radial_panel does, of samples that have not been evaluated."""
+    """Return the mean energy per area of each ring.
+
+    A detector whose rings differ much in width gets a logarithmic axis that starts inside the
+    first ring.
+    """
     edges = ring_edges_mm(detector)
     area = ring_areas_mm2(detector, edges)
     a, b = (sample.moments.ring_energy_mev / area for sample in (reference, generated))
     return _ring_panel(_mean_curve(a, b)._replace(edges=edges))
+
+
+def mean_panels(reference: Sample, generated: Sample, detector: Detector) -> list[Panel]:
+    """Return where the energy lies: along the shower if there are layers, and across it."""
+    across = mean_ring_panel(reference, generated, detector)
+    return [mean_layer_panel(reference, generated), across] if detector.n_layers > 1 else [across]
 
 
 def sparsity_panel(reference: Sample, generated: Sample) -> Panel:
@@ -123,6 +117,14 @@ def width_profile_panel(reference: Sample, generated: Sample) -> Panel:
     """Return the mean radial width of each layer."""
     a, b = (sample.moments.features.width_r_mm for sample in (reference, generated))
     return Panel(_mean_curve(a, b), "layer", "mean width in r [mm]", "lateral width")
+
+
+def along_panels(reference: Sample, generated: Sample, detector: Detector) -> list[Panel]:
+    """Return occupancy and width of the layers."""
+    return [
+        occupancy_panel(reference, generated, detector),
+        width_profile_panel(reference, generated),
+    ]
 
 
 def energy_edges(incident_mev: np.ndarray) -> np.ndarray:

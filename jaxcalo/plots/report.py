@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def write_report(
     out_dir: str | PathLike,
     labels: tuple[str, str] = ("Geant4", "generated"),
     clouds: tuple[Clouds, Clouds] | None = None,
+    members: Sequence[Sample] = (),
 ) -> Path:
     """Write the report of an evaluation.
 
@@ -63,12 +65,14 @@ def write_report(
         labels: names of reference and generated sample in pictures and text.
         clouds: a few clouds of reference and generated sample, of similar energies, to be shown
             one by one.
+        members: further members of the generated sample, an ensemble: histograms then have bands.
 
     Returns:
         The path of report.json; report.md, report.html (which needs no other file) and the folder
         of pictures stand beside it. All files are replaced together or not at all.
     """
-    pictures = draw_pictures(evaluation, reference, generated, detector, labels, clouds)
+    generated_all = (generated, *members)
+    pictures = draw_pictures(evaluation, reference, generated_all, detector, labels, clouds)
     files, embedded, linked = {}, [], []
     for picture in pictures:
         path, png = f"{PICTURE_FOLDER}/{picture.name}.png", to_png(picture.figure)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 from jaxcalo.metrics.evaluation import Evaluation, Score, agrees, verdict
+from jaxcalo.plots.bands import MEMBERS_NOTE, coverage_sentence, members_title
 from jaxcalo.plots.markdown import markdown_table
 
 MEANINGS = {
@@ -73,13 +74,22 @@ def _ratio(score: Score) -> str:
 
 
 def observable_table(evaluation: Evaluation) -> Table:
-    """Return W1, floor, ratio and meaning of the eight observables."""
+    """Return W1, floor, ratio and meaning of the eight observables; of members the band too."""
     scores = evaluation.observables
+    bands = {n: (_estimate(s.members),) for n, s in scores.items() if s.members is not None}
+    title = (members_title("W1", 1 + len(evaluation.members)),) if bands else ()
     return Table(
-        ("observable", "W1", "floor", "W1 / floor", "what it is"),
-        frozenset({1, 2, 3}),
+        ("observable", "W1", *title, "floor", "W1 / floor", "what it is"),
+        frozenset(range(1, 4 + len(title))),
         [
-            (name, _estimate(s.w1), _estimate(s.floor), _ratio(s), MEANINGS[name])
+            (
+                name,
+                _estimate(s.w1),
+                *bands.get(name, ()),
+                _estimate(s.floor),
+                _ratio(s),
+                MEANINGS[name],
+            )
             for name, s in scores.items()
         ],
         [score.agrees for score in scores.values()],
@@ -106,6 +116,7 @@ def sample_table(evaluation: Evaluation, labels: tuple[str, str]) -> Table:
         (label, source, f"{n:,}")
         for label, source, n in zip(labels, evaluation.sources, evaluation.n_showers, strict=True)
     ]
+    rows += [(f"{labels[1]}, further member", source, "") for source in evaluation.members]
     return Table(("sample", "source", "showers"), frozenset({2}), rows, [None] * len(rows))
 
 
@@ -122,10 +133,19 @@ def incident_warning(evaluation: Evaluation) -> str | None:
     )
 
 
+def coverage_of(evaluation: Evaluation, labels: tuple[str, str]) -> list[str]:
+    """Return what the bands cover, one sentence; none without members."""
+    if evaluation.coverage is None:
+        return []
+    n_members = 1 + len(evaluation.members)
+    return [coverage_sentence(labels[1], n_members, evaluation.coverage, labels[0])]
+
+
 def notes(evaluation: Evaluation) -> list[str]:
     """Return how to read the numbers, a sentence each."""
     n_reference, n_generated = evaluation.n_showers
     return [
+        *([MEMBERS_NOTE] if evaluation.members else []),
         "W1 is the Wasserstein-1 distance in standard deviations of the reference: 0 is perfect,"
         " 0.1 is a shift by a tenth of the natural spread.",
         "The floor is the distance between two halves of the reference: below it no difference can"
@@ -193,6 +213,7 @@ def to_markdown(
         table_markdown(sample_table(evaluation, labels)),
         "## Observables",
         table_markdown(observable_table(evaluation)),
+        *coverage_of(evaluation, labels),
         "\n".join(f"* {note}" for note in notes(evaluation)),
         "## Separation powers",
         table_markdown(separation_table(evaluation)),
@@ -241,6 +262,7 @@ def to_html(
         table_html(sample_table(evaluation, labels)),
         "<h2>Observables</h2>",
         table_html(observable_table(evaluation)),
+        *(f"<p>{html.escape(text)}</p>" for text in coverage_of(evaluation, labels)),
         *(f'<p class="note">{html.escape(note)}</p>' for note in notes(evaluation)),
         '<p class="note">A green bar at the left of a row: within the floor; orange: not.</p>',
         "<h2>Separation powers</h2>",

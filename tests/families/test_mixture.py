@@ -195,12 +195,15 @@ def test_bic_finds_the_number_and_the_form():
         n_components=2,
         mesh=data_mesh(jax.devices()[:1]),
     )
-    assert choice.config == candidates[1]
-    assert choice.bic[1] == min(choice.bic)
-    assert choice.params["factors"].shape == (3,)
+    assert choice.best.config == candidates[1]
+    assert [fit.config for fit in choice.fits] == candidates
+    assert choice.best.bic == min(fit.bic for fit in choice.fits)
+    assert choice.best.params["factors"].shape == (3,)
+    for fit in choice.fits:
+        assert fit.bic == pytest.approx(bic(fit.config, fit.loss, 2000, 3))
     expected = bic(candidates[1], -np.mean(np.log(density("spherical", data))), 2000, 3)
     # The likelihood of fitted parameters is larger by half their number, on average.
-    assert -50 < choice.bic[1] - expected < 0
+    assert -50 < choice.best.bic - expected < 0
 
 
 def test_number_of_parameters():

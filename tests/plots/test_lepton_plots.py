@@ -21,6 +21,7 @@ from jaxcalo.plots import (
     lepton_correlation_figure,
     lepton_spectrum_figure,
     lepton_verdict,
+    overlap_table,
     slot_table,
     thesis_table,
 )
@@ -101,6 +102,10 @@ def test_the_table_has_floor_samples_and_thesis(table):
     value = table.rows[1].found.scores["w1_mass_gev"].value
     assert found.rows[2][column["W1(m) [GeV]"]] == f"{value.value:.3g} ± {value.error:.2g}"
     assert found.agrees[2] is False
+    coverage = table.rows[0].found.overlap["coverage"]
+    shown = [row[column["coverage"]] for row in found.rows]
+    assert shown[:2] == [f"{e.value:.3g} ± {e.error:.2g}" for e in (coverage.floor, coverage.value)]
+    assert shown[3] == "-"
     assert all(len(row) == len(found.header) for row in found.rows)
 
 
@@ -110,6 +115,11 @@ def test_slots_and_columns_are_listed(table):
         "VAE, thesis", "GAN, thesis", "normalizing flow, thesis"
     ]  # fmt: skip
     assert slots.rows[-2][1] == "4.82e+06"
+    overlaps = overlap_table(table)
+    assert overlaps.header[1:] == ("precision", "recall", "density", "coverage")
+    assert [row[0] for row in overlaps.rows] == ["Pythia with itself (500 events)", "flow", "GAN"]
+    recall = table.rows[1].found.overlap["recall"].value
+    assert overlaps.rows[2][2] == f"{recall.value:.3g} ± {recall.error:.2g}"
     columns = column_table(table.rows[0])
     assert [row[0] for row in columns.rows[:5]] == ["E1", "p1x", "p1y", "p1z", "E2"]
     mean = table.rows[0].found.columns["E1"].mean_generated.value
