@@ -6,7 +6,8 @@ What they are made of is the networks' affair: dense ones for numbers (nets/dens
 ones for voxels (nets/voxel_conv.py). Clouds have a family of their own (gan.py), whose players also
 see a mask and the noise of each point; both play the same game (training/adversarial.py).
 
-Source: Mirza and Osindero 2014 (arXiv:1411.1784), a game with conditions.
+Sources: Mirza and Osindero 2014 (arXiv:1411.1784), a game with conditions; Arjovsky and Bottou 2017
+(arXiv:1701.04862), section 3, a critic that sees blurred events.
 """
 
 import dataclasses
@@ -29,7 +30,10 @@ from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params, Scalar
 
 GENERATOR, CRITIC = "generator", "critic"
 
+_BLUR = 1  # folded into a step's key for the noise that blurs
 _EVALUATED_TOGETHER = 64  # chosen: a convolutional generator's activations then take below 1 GB
+
+_Seen = tuple[Conds, Array]  # conditions, and the noise that blurs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +49,26 @@ class VectorGan:
         adversarial: How the players learn.
         n_noise: Normal random numbers of an event. Fewer than the event's components give samples
             on a surface.
+        blur: Width of the normal noise with which the critic sees all events, in standardised
+            units. Where real events have one exact value (empty voxels), generated ones are told
+            from them by nothing else, and the generator learns nothing; blurred alike, they are
+            equal only if their distributions are.
 
     Raises:
-        InputError: No noise.
+        InputError: No noise, or a negative blur.
     """
 
     adversarial: Adversarial = dataclasses.field(
         default_factory=lambda: Adversarial(penalty=R1(weight=0.1, every=2))
     )
     n_noise: int = 32
+    blur: float = 0.0
 
     def __post_init__(self) -> None:
         if self.n_noise < 1:
             raise InputError(f"n_noise: expected at least 1, found {self.n_noise}; choose 32, say")
+        if not self.blur >= 0.0:
+            raise InputError(f"blur: expected a width of at least 0, found {self.blur}; choose 0")
 
 
 def vector_gan(
@@ -97,17 +108,23 @@ def vector_gan(
             CRITIC: start(critic, critic_key, n_components, n_conditions),
         }
 
-    def encode_batch(key: Key, batch: Batch) -> tuple[Events, Conds]:
-        return jax.vmap(encode)(event_keys(key, batch), batch.data)
+    def encode_batch(key: Key, batch: Batch) -> tuple[Events, _Seen]:
+        events, conds = jax.vmap(encode)(event_keys(key, batch), batch.data)
+        if config.blur == 0.0:
+            return events, (conds, jnp.zeros(()))
+        keys = event_keys(jax.random.fold_in(key, _BLUR), batch)
+        noise = jax.vmap(lambda key: randn(key, (n_components,)))(keys)
+        return events, (conds, config.blur * noise)
 
-    def generate(key: Key, params: Params, index: Array, conds: Conds) -> Events:
-        return _generate(generator, config, params, event_keys(key, Batch(index, ())), conds)
+    def generate(key: Key, params: Params, index: Array, seen: _Seen) -> Events:
+        return _generate(generator, config, params, event_keys(key, Batch(index, ())), seen[0])
 
-    def criticise(params: Params, events: Events, conds: Conds) -> Array:
-        return critic.apply(params, events, conds)[:, 0]
+    def criticise(params: Params, events: Events, seen: _Seen) -> Array:
+        conds, noise = seen
+        return critic.apply(params, events + noise, conds)[:, 0]
 
-    def further(real: Events, generated: Events, conds: Conds) -> tuple[Scalar, Metrics]:
-        return physics_loss(terms, real, generated, conds)
+    def further(real: Events, generated: Events, seen: _Seen) -> tuple[Scalar, Metrics]:
+        return physics_loss(terms, real, generated, seen[0])
 
     def sample(key: Key, params: Params, cond: Cond) -> Event:
         return _generate(generator, config, params[GENERATOR], key[None], cond[None])[0]

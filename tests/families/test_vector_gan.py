@@ -87,6 +87,31 @@ def test_a_physics_term_moves_the_generator():
     assert kernels[1] > kernels[0] + 1e-3
 
 
+class Square(NamedTuple):
+    """A critic that is the squared length."""
+
+    def init(self, key, x, cond):
+        return ()
+
+    def apply(self, params, x, cond):
+        return jnp.sum(x**2, axis=1, keepdims=True)
+
+
+def test_the_critic_sees_blurred_events_and_physics_terms_do_not():
+    term = PhysicsTerm("radius", lambda event, cond: jnp.sum(event**2)[None], 0.0)
+    found = []
+    for blur in (0.0, 0.5):
+        config = VectorGan(Adversarial(penalty=None), n_noise=2, blur=blur)
+        found.append(
+            run(model_of((Linear(2), Square()), config, terms=(term,)), ring(), 1, 4096)[1]
+        )
+    sharp, blurred = found
+    for name in ("critic_real", "critic_generated"):
+        # Of two components; the error is a hundredth.
+        np.testing.assert_allclose(blurred[name] - sharp[name], 2 * 0.5**2, atol=0.06)
+    assert blurred["physics_radius"] == sharp["physics_radius"]
+
+
 class One(NamedTuple):
     """A generator of one event, or a critic that is the first component."""
 
@@ -113,6 +138,8 @@ def test_evaluation_of_a_collapsed_generator_in_closed_form():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
-def test_a_generator_without_noise_is_refused():
+def test_unusable_numbers_are_refused():
     with pytest.raises(InputError, match="n_noise: expected at least 1"):
         VectorGan(n_noise=0)
+    with pytest.raises(InputError, match="blur: expected a width of at least 0"):
+        VectorGan(blur=-0.1)
