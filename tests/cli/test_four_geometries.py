@@ -55,7 +55,14 @@ def numbers(value):
     return [value] if isinstance(value, int | float) else []
 
 
-@pytest.mark.parametrize("geometry", CASES)
+# Of unequal layers, and of the most voxels; the others lie between them.
+QUICK = ("ds1-photons", "ds3")
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
+)
 def test_train_sample_evaluate(geometry, tmp_path):
     detector = load_geometry(geometry)
     data, folder, sample = tmp_path / "toy.h5", tmp_path / "run", tmp_path / "sample.h5"
