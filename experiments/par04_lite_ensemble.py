@@ -11,6 +11,6 @@ from jaxcalo.training import AdamW, TrainingPlan
 experiment = FamilyExperiment(
     data=Data(path="par04_lite_train", geometry="par04_lite", batch_size=64),
     family=DiffusionFamily(width=512, depth=4, optimizer=AdamW(learning_rate=1e-3)),
-    ensemble=MaskedEnsemble(n_members=5, drop=0.2),
+    ensemble=MaskedEnsemble(n_members=5),
     training=TrainingPlan(n_steps=4000),
 )
