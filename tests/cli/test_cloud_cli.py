@@ -138,6 +138,7 @@ def test_other_families_train_and_sample(text, clouds, tmp_path):
     assert code == (2 if text is GAN else 0)  # a GAN has one way to sample
 
 
+@pytest.mark.slow
 def test_a_calibrated_run_makes_other_numbers_of_points(cloud_run, clouds, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(cloud_run, copy)

@@ -69,7 +69,7 @@ def assert_on_shell(found):
     np.testing.assert_allclose(energy, expected, rtol=1e-5)
 
 
-SLOW = ("diffusion", "vae", "bvae", "flow", "maf")  # their mathematics is tested elsewhere
+SLOW = ("diffusion", "vae", "bvae", "gan", "flow", "maf")  # their mathematics is tested elsewhere
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from conftest import run
 
 from jaxcalo.cli.samplers import GRIDS, SAMPLERS, changed_sampling
@@ -12,6 +13,7 @@ from jaxcalo.data import read_showers
 from jaxcalo.experiment import load_run, with_sampling
 
 
+@pytest.mark.slow
 def test_every_sampler_by_its_name(trained, tmp_path, capsys):
     """Each is accepted by the command line, and makes showers of its own from the same noise."""
     model, made = load_run(trained), {}

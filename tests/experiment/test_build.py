@@ -69,6 +69,7 @@ def test_eight_devices_equal_one_under_pmap(job):
     assert_close(expected, jax.device_get(step(jax.random.key(1), state, split)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", NETS[:1], ids=["dit"], indirect=True)
 def test_accumulated_gradients_equal_one_larger_batch(job):
     """Two batches and one update: parameters move only with the second."""
