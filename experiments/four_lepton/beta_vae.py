@@ -8,7 +8,7 @@ from jaxcalo.families import DensityBuffer, Vae
 from jaxcalo.training import AdamW, TrainingPlan
 
 experiment = LeptonExperiment(
-    data=LeptonData(batch_size=256, validation_fraction=0.5),
+    data=LeptonData(batch_size=256, validation_fraction=0.5, turned=True),
     family=VaeFamily(
         ResidualNet(),
         Vae(buffer=DensityBuffer(n=10_000)),

@@ -8,7 +8,7 @@ from jaxcalo.experiment import DiffusionFamily, LeptonData, LeptonExperiment
 from jaxcalo.training import TrainingPlan
 
 experiment = LeptonExperiment(
-    data=LeptonData(batch_size=512, validation_fraction=0.5),
+    data=LeptonData(batch_size=512, validation_fraction=0.5, turned=True),
     family=DiffusionFamily(width=128),
     training=TrainingPlan(n_steps=6000, evaluate_every=1000),
 )

@@ -7,7 +7,7 @@ from jaxcalo.experiment import AutoregressiveFlow, FlowFamily, LeptonData, Lepto
 from jaxcalo.training import AdamW, TrainingPlan
 
 experiment = LeptonExperiment(
-    data=LeptonData(batch_size=256, validation_fraction=0.5),
+    data=LeptonData(batch_size=256, validation_fraction=0.5, turned=True),
     family=FlowFamily(AutoregressiveFlow(), AdamW(learning_rate=1e-3)),
     training=TrainingPlan(n_steps=1500, evaluate_every=500),
 )

@@ -8,7 +8,7 @@ from jaxcalo.families import Vae
 from jaxcalo.training import AdamW, TrainingPlan
 
 experiment = LeptonExperiment(
-    data=LeptonData(batch_size=256, validation_fraction=0.5),
+    data=LeptonData(batch_size=256, validation_fraction=0.5, turned=True),
     family=VaeFamily(ResidualNet(), Vae(), AdamW(learning_rate=1e-3)),
     training=TrainingPlan(n_steps=3000, evaluate_every=500),
 )

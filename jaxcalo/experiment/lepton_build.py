@@ -47,7 +47,10 @@ def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> B
     transform = lepton_transform(experiment.encoding, constants)
 
     def encode(key: Key, event: LeptonEvents) -> tuple[Event, Cond]:
+        turn_key, key = jax.random.split(key)
         momentum = jnp.asarray(event.momentum_gev, jnp.float32)
+        if experiment.data.turned:
+            momentum = turned(turn_key, momentum)
         return transform.forward(key, jnp.asarray(event.pdg), momentum)
 
     model, evaluate = build_family(
@@ -59,6 +62,24 @@ def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> B
         _terms(experiment.terms, transform),
     )
     return BuiltLeptons(model, evaluate, _in_gev(model, transform))
+
+
+def turned(key: Key, momentum_gev: Array) -> Array:
+    """An equally likely event: turned about the beam, and by half a turn about an axis across it.
+
+    The latter exchanges the beams. Both are rotations, no reflections: equal beams without
+    polarisation know nothing else.
+
+    Args:
+        key: draws the angle, and whether the beams are exchanged.
+        momentum_gev: (k, 4) E, px, py, pz.
+    """
+    angle_key, side_key = jax.random.split(key)
+    angle = jax.random.uniform(angle_key, (), maxval=2.0 * jnp.pi)
+    side = jnp.where(jax.random.bernoulli(side_key), 1.0, -1.0)
+    energy, px, py, pz = momentum_gev.T
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.stack([energy, cos * px - sin * py, side * (sin * px + cos * py), side * pz], axis=1)
 
 
 def _terms(config: LeptonTerms, transform: LeptonTransform) -> list[PhysicsTerm]:

@@ -18,11 +18,14 @@ class LeptonData:
         batch_size: Events a step, over all devices. Families that need all events at once (mixture,
             nearest neighbour) take them all.
         validation_fraction: Share of the file, at its end, that is never trained on.
+        turned: Every event is turned about the beam, and the beams exchanged, at random and anew in
+            every step: what beams without polarisation cannot tell apart need not be learned.
     """
 
     path: str = "four_lepton.csv"
     batch_size: int = 256
     validation_fraction: float = 0.1
+    turned: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:

@@ -21,6 +21,7 @@ N_COORDINATES = 12
 # can come out fits into single precision. Rapidity 17: 100 TeV with p_T of 10 MeV.
 _LOG_RANGE = (-14.0, 11.5)
 _MOST_RAPIDITY = 17.0
+_LEAST_MOST_RAPIDITY = 0.3
 _SMALLEST_GEV = 1e-5
 # A lepton on the threshold or on the largest |eta|, as rounding in a file can bring it there,
 # counts as that far inside, relatively.
@@ -86,15 +87,16 @@ def from_leptons(coordinates: Array, threshold_gev: float, max_eta: float) -> Ar
     return momenta(Particles(pt * jnp.cos(phi), pt * jnp.sin(phi), rapidity, jnp.zeros_like(pt)))
 
 
-def to_pairs(momentum_gev: Array) -> Array:
+def to_pairs(momentum_gev: Array, collision_energy_gev: float) -> Array:
     """Three-momenta (4, 3) in GeV -> coordinates of two bosons and their decays (12,).
 
-    phi_k,  phi - phi_k,  log p_T,  y          of all together
+    phi_k,  phi - phi_k,  log p_T,  y / y_max  of all together, y_max = log(sqrt(s) / m_T)
     log(M - m_12 - m_34),  asinh(k_z / k_T)    of k, the momentum of the first boson at rest of all
     log m,  asinh(q_z / q_T),  phi_q - phi_k   of q, the momentum of lepton 1 at rest of its boson,
     the same for lepton 3, phi_q - phi_k - pi  since the bosons are back to back
 
-    The frames of rest are those of `join`.
+    The frames of rest are those of `join`. No event of two beams of energy sqrt(s) / 2 is beyond
+    y_max, to which the energies of heavy events fall off: without it, models put them too far.
     """
     leptons = particles(momentum_gev)
     first, of_first = join(*_two(leptons, 0))
@@ -105,13 +107,14 @@ def to_pairs(momentum_gev: Array) -> Array:
     turns = jnp.stack([phi_k, phi - phi_k, of_first[2] - phi_k, of_second[2] - phi_k - _PI])
     phi_k, phi, phi_first, phi_second = _wrap(turns)
     log_pt = jnp.log(jnp.maximum(whole.pt, _SMALLEST_GEV))
+    forwardness = whole.rapidity / _most_rapidity(whole.mass, whole.pt, collision_energy_gev)
     return jnp.stack(
-        [phi_k, phi, log_pt, whole.rapidity, *of_whole[:2]]
+        [phi_k, phi, log_pt, forwardness, *of_whole[:2]]
         + [*of_first[:2], phi_first, *of_second[:2], phi_second]
     )
 
 
-def from_pairs(coordinates: Array) -> Array:
+def from_pairs(coordinates: Array, collision_energy_gev: float) -> Array:
     """The inverse of `to_pairs`."""
     turns = _bounded(coordinates[jnp.array([0, 1, 8, 11])])
     phi_k, phi = turns[0], turns[0] + turns[1]
@@ -121,12 +124,10 @@ def from_pairs(coordinates: Array) -> Array:
     # The masses first, from the leptons up; then the momenta, down to the leptons.
     masses = _excess(of_first), _excess(of_second)
     pt = jnp.exp(jnp.clip(coordinates[2], *_LOG_RANGE))
-    whole = Particles(
-        pt * jnp.cos(phi),
-        pt * jnp.sin(phi),
-        jnp.clip(coordinates[3], -_MOST_RAPIDITY, _MOST_RAPIDITY),
-        masses[0] + masses[1] + _excess(of_whole),
-    )
+    mass = masses[0] + masses[1] + _excess(of_whole)
+    rapidity = coordinates[3] * _most_rapidity(mass, pt, collision_energy_gev)
+    rapidity = jnp.clip(rapidity, -_MOST_RAPIDITY, _MOST_RAPIDITY)
+    whole = Particles(pt * jnp.cos(phi), pt * jnp.sin(phi), rapidity, mass)
     first, second = split(whole, *masses, of_whole)
     nothing = jnp.zeros(())
     leptons = [*split(first, nothing, nothing, of_first)]
@@ -245,6 +246,11 @@ def _direction(parent: Particles) -> tuple[Array, Array]:
     """The unit vector along the transverse momentum; x where there is none."""
     phi = jnp.arctan2(parent.py, jnp.where(parent.pt > 1e-12, parent.px, 1.0))
     return jnp.cos(phi), jnp.sin(phi)
+
+
+def _most_rapidity(mass: Scalar, pt: Scalar, collision_energy_gev: float) -> Scalar:
+    """log(sqrt(s) / m_T); the least keeps events apart that were made at a higher energy."""
+    return jnp.maximum(jnp.log(collision_energy_gev / _length(mass, pt)), _LEAST_MOST_RAPIDITY)
 
 
 def _two(leptons: Particles, first: int) -> list[Particles]:

@@ -3,9 +3,10 @@
 z_j = T_j(x_j),    T_j(q_j(Phi(k))) = k,    k = -3.0, -2.8 ... 3.0,    q_j: quantiles of column j
 
 A model that has learned no more than independent N(0, 1) has every column's distribution right.
-Outside, T goes straight on, at most as steep as the chord from the middle: a lone event behind a
-sharp edge is 5, not 15 standard deviations away. The fit is for the host; the rest is jax, of one
-vector.
+Outside, T goes straight on. Its slope gives the tails their weight: with x beyond the last
+quantile q, mean(x - q) of the data is mean(x - q) of the map of N(0, 1); but no event of the data
+is more than 6 standard deviations away, and T at most 20 times as steep as the chord from the
+middle. The fit is for the host; the rest is jax, of one vector.
 """
 
 import math
@@ -22,6 +23,11 @@ N_KNOTS = len(_KNOTS)
 _SHARES = np.array([0.5 * math.erfc(-k / math.sqrt(2.0)) for k in _KNOTS])
 # Knots that quantiles share, of a column that never varies, stay apart.
 _SMALLEST_GAP = 1e-4
+_LAST = _INNER[-1]
+# E[z - 3 | z > 3] of a standard normal z
+_MEAN_EXCESS = math.exp(-0.5 * _LAST**2) / math.sqrt(2.0 * math.pi) / _SHARES[1] - _LAST
+_MOST_EXCESS = 3.0  # standard deviations beyond the last quantile, of any event of the data
+_STEEPEST = 20.0
 
 
 def fit_quantiles(columns: np.ndarray) -> np.ndarray:
@@ -36,8 +42,8 @@ def fit_quantiles(columns: np.ndarray) -> np.ndarray:
     inner = np.quantile(columns, _SHARES[1:-1], axis=0).T
     inner += _SMALLEST_GAP * np.arange(-15, 16)
     middle = inner[:, 15]
-    low = inner[:, 0] - _width(inner[:, 1] - inner[:, 0], middle - inner[:, 0])
-    high = inner[:, -1] + _width(inner[:, -1] - inner[:, -2], inner[:, -1] - middle)
+    low = inner[:, 0] - _width(inner[:, 0] - columns, middle - inner[:, 0])
+    high = inner[:, -1] + _width(columns - inner[:, -1], inner[:, -1] - middle)
     return np.column_stack([low, inner, high]).astype(np.float32)
 
 
@@ -61,9 +67,12 @@ def from_normal(knots: Array, z: Event) -> Event:
     return _through(z, _normal_knots(knots), jnp.asarray(knots))
 
 
-def _width(last: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """What one unit beyond the inner knots covers, from the last gap (0.2) and the half (3)."""
-    return np.maximum(last / 0.2, half / 3.0)
+def _width(beyond: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """What one unit beyond the last quantiles covers, from x - q (n, k) and the half (3) (k,)."""
+    excess = np.maximum(beyond, 0.0)
+    mean = excess.sum(axis=0) / np.maximum((excess > 0.0).sum(axis=0), 1)
+    widths = mean / _MEAN_EXCESS, excess.max(axis=0) / _MOST_EXCESS, half / _LAST / _STEEPEST
+    return np.max(widths, axis=0)
 
 
 def _normal_knots(knots: Array) -> Array:
