@@ -8,9 +8,11 @@ Functions act on ONE event and run in single precision: what would be a small di
 numbers is written as a sum or a product.
 """
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxcalo.typing import Scalar
@@ -22,6 +24,10 @@ N_COORDINATES = 12
 _LOG_RANGE = (-14.0, 11.5)
 _MOST_RAPIDITY = 17.0
 _LEAST_MOST_RAPIDITY = 0.3
+# Of the coordinates of pairs: p_T, excess mass and masses.
+_SCALES = np.array([2, 4, 6, 9])
+_NEWTON_STEPS = 5
+_TOTAL_RANGE = (-20.0, 1e3)  # wide of what _LOG_RANGE allows at 1 TeV and more
 _SMALLEST_GEV = 1e-5
 # A lepton on the threshold or on the largest |eta|, as rounding in a file can bring it there,
 # counts as that far inside, relatively.
@@ -90,13 +96,13 @@ def from_leptons(coordinates: Array, threshold_gev: float, max_eta: float) -> Ar
 def to_pairs(momentum_gev: Array, collision_energy_gev: float) -> Array:
     """Three-momenta (4, 3) in GeV -> coordinates of two bosons and their decays (12,).
 
-    phi_k,  phi - phi_k,  log p_T,  y / y_max  of all together, y_max = log(sqrt(s) / m_T)
-    log(M - m_12 - m_34),  asinh(k_z / k_T)    of k, the momentum of the first boson at rest of all
-    log m,  asinh(q_z / q_T),  phi_q - phi_k   of q, the momentum of lepton 1 at rest of its boson,
+    phi_k,  phi - phi_k,  l(p_T),  y / y_max   of all together, y_max = log(sqrt(s) / m_T)
+    l(M - m_12 - m_34),  asinh(k_z / k_T)      of k, the momentum of the first boson at rest of all
+    l(m),  asinh(q_z / q_T),  phi_q - phi_k    of q, the momentum of lepton 1 at rest of its boson,
     the same for lepton 3, phi_q - phi_k - pi  since the bosons are back to back
 
-    The frames of rest are those of `join`. No event of two beams of energy sqrt(s) / 2 is beyond
-    y_max, to which the energies of heavy events fall off: without it, models put them too far.
+    The frames of rest are those of `join`. l(x) = log x + 10 x / sqrt(s) has the two tails of what
+    partons collide to: a power, then an exponential. Nothing goes beyond y_max.
     """
     leptons = particles(momentum_gev)
     first, of_first = join(*_two(leptons, 0))
@@ -108,14 +114,18 @@ def to_pairs(momentum_gev: Array, collision_energy_gev: float) -> Array:
     phi_k, phi, phi_first, phi_second = _wrap(turns)
     log_pt = jnp.log(jnp.maximum(whole.pt, _SMALLEST_GEV))
     forwardness = whole.rapidity / _most_rapidity(whole.mass, whole.pt, collision_energy_gev)
-    return jnp.stack(
+    coordinates = jnp.stack(
         [phi_k, phi, log_pt, forwardness, *of_whole[:2]]
         + [*of_first[:2], phi_first, *of_second[:2], phi_second]
     )
+    scales = coordinates[_SCALES]
+    return coordinates.at[_SCALES].add(10.0 / collision_energy_gev * jnp.exp(scales))
 
 
 def from_pairs(coordinates: Array, collision_energy_gev: float) -> Array:
     """The inverse of `to_pairs`."""
+    scales = _logarithm(coordinates[_SCALES], 0.1 * collision_energy_gev)
+    coordinates = coordinates.at[_SCALES].set(scales)
     turns = _bounded(coordinates[jnp.array([0, 1, 8, 11])])
     phi_k, phi = turns[0], turns[0] + turns[1]
     of_whole = jnp.append(coordinates[4:6], phi_k)
@@ -251,6 +261,18 @@ def _direction(parent: Particles) -> tuple[Array, Array]:
 def _most_rapidity(mass: Scalar, pt: Scalar, collision_energy_gev: float) -> Scalar:
     """log(sqrt(s) / m_T); the least keeps events apart that were made at a higher energy."""
     return jnp.maximum(jnp.log(collision_energy_gev / _length(mass, pt)), _LEAST_MOST_RAPIDITY)
+
+
+def _logarithm(total: Array, scale: float) -> Array:
+    """log x of total = log x + x / scale, by Newton's steps from above: all go one way."""
+    total = jnp.clip(total, *_TOTAL_RANGE)
+    log_scale = math.log(scale)
+    above = log_scale + jnp.log(jnp.maximum(total - log_scale, 1.0))
+    log_x = jnp.minimum(total, above)
+    for _ in range(_NEWTON_STEPS):
+        share = jnp.exp(log_x - log_scale)
+        log_x -= (log_x + share - total) / (1.0 + share)
+    return log_x
 
 
 def _two(leptons: Particles, first: int) -> list[Particles]:
