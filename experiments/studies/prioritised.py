@@ -1,6 +1,6 @@
 """What a loss from physics gains: a recipe with a term against the same one without, in equal time.
 
-python experiments/studies/prioritised.py experiments/four_lepton/gan.py --term mass \
+python experiments/studies/prioritised.py experiments/four_lepton/gan_leptons.py --term pt \
     --data four_lepton.csv --reference held_out.csv --out runs/prioritised
 
 A term makes a step slower; the recipe without it gets as many more steps. For recipes on

@@ -264,7 +264,7 @@ def _most_rapidity(mass: Scalar, pt: Scalar, collision_energy_gev: float) -> Sca
 
 
 def _logarithm(total: Array, scale: float) -> Array:
-    """log x of total = log x + x / scale, by Newton's steps from above: all go one way."""
+    """Log x of total = log x + x / scale, by Newton's steps from above: all go one way."""
     total = jnp.clip(total, *_TOTAL_RANGE)
     log_scale = math.log(scale)
     above = log_scale + jnp.log(jnp.maximum(total - log_scale, 1.0))
