@@ -30,19 +30,28 @@ def _once(call: Callable[[], Any]) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def alternate(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
+def alternate(
+    calls: Mapping[str, Callable[[], Any]], repeats: int, pause_s: float = 0.0
+) -> dict[str, dict[str, float]]:
     """Median time of each call, taken in turns so that a busy machine slows all alike.
 
     Args:
         calls: functions without arguments; each is called once before the clock starts.
         repeats: timed rounds.
+        pause_s: before every call, s: threads that wait for work by spinning then let go.
 
     Returns:
         For every name cpu_ms (all threads of the process) and wall_ms.
     """
     for call in calls.values():
         _once(call)
-    rounds = [{name: _once(call) for name, call in calls.items()} for _ in range(repeats)]
+    rounds = []
+    for _ in range(repeats):
+        times = {}
+        for name, call in calls.items():
+            time.sleep(pause_s)
+            times[name] = _once(call)
+        rounds.append(times)
     return {
         name: {
             "cpu_ms": 1e3 * statistics.median(r[name][0] for r in rounds),

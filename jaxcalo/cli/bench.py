@@ -1,16 +1,16 @@
-"""`jaxcalo bench timing RUN`."""
+"""`jaxcalo bench timing RUN`, and the choice of what to measure."""
 
-import json
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from jaxcalo.cli.bench_record import check_file, write_json
+from jaxcalo.cli.bench_speed import io, sampling, scaling, training
 from jaxcalo.cli.machine import machine_record
 from jaxcalo.cli.progress import counting_bar
 from jaxcalo.cli.samplers import AnyGridName, SamplerName, changed_sampling, sampler_name
-from jaxcalo.errors import InputError
 
 if TYPE_CHECKING:
     from jaxcalo.experiment import BatchTiming, Timing, TrainedModel
@@ -53,14 +53,11 @@ def timing(
     """
     from jaxcalo.experiment import load_run, time_sampling, with_sampling
 
-    if out is not None and out.is_dir():
-        raise InputError(f"-o: expected a file to write, found the folder {out}; give a file in it")
+    check_file(out)
     trained = load_run(run)
     sampling = changed_sampling(run, trained, sampler, grid, steps, guidance)
     trained = with_sampling(trained, sampling)
     geant4_ms = _geant4_ms(trained)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
     with counting_bar(len(set(batch_sizes)) * repeats, "timing", " repeat") as move:
         measured = time_sampling(
             trained,
@@ -73,18 +70,21 @@ def timing(
     _print(run, trained, measured, geant4_ms)
     if out is not None:
         settings = {"repeats": repeats, "limit_s": limit, "seed": seed, **machine_record()}
-        _write(out, _record(run, trained, measured, geant4_ms, settings))
+        write_json(out, _record(run, trained, measured, geant4_ms, settings))
         print(f"written: {out}")
 
 
 def bench(
     measurement: Annotated[
         Annotated[Any, tyro.conf.subcommand("timing", constructor=timing)]
-        | Annotated[None, tyro.conf.Suppress],  # a choice needs two; the second is not shown
+        | Annotated[Any, tyro.conf.subcommand("sampling", constructor=sampling)]
+        | Annotated[Any, tyro.conf.subcommand("training", constructor=training)]
+        | Annotated[Any, tyro.conf.subcommand("io", constructor=io)]
+        | Annotated[Any, tyro.conf.subcommand("scaling", constructor=scaling)],
         tyro.conf.arg(name=""),
     ],
 ) -> None:
-    """Measure what a trained run costs.
+    """Measure what a trained run, a recipe or a machine can do.
 
     Args:
         measurement: What to measure.
@@ -161,9 +161,3 @@ def _record(
         **measured.to_json(),
         "settings": settings,
     }
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.partial")
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,16 @@ def machine_record() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "versions": {name: version(name) for name in ("jaxcalo", "jax", "flax")},
     }
+
+
+def commit() -> str | None:
+    """The commit of the package where it lies in its repository, "+" if changed; None elsewhere."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12"]
+    try:
+        done = subprocess.run([*git, "--dirty=+"], capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
+    return done.stdout.strip() or None
 
 
 def _cpu() -> str:

@@ -13,9 +13,11 @@ from jaxcalo.cli.contest import contest
 from jaxcalo.cli.distill import distill_help, distill_main
 from jaxcalo.cli.doctor import doctor
 from jaxcalo.cli.evaluate import evaluate
+from jaxcalo.cli.export import export
 from jaxcalo.cli.generate_events import generate_events
 from jaxcalo.cli.inspect import inspect
 from jaxcalo.cli.likelihood import likelihood
+from jaxcalo.cli.merge import merge
 from jaxcalo.cli.pareto import pareto
 from jaxcalo.cli.quickstart import quickstart
 from jaxcalo.cli.runtime import configure
@@ -36,6 +38,7 @@ _VERBS = {
     "distill": distill_help,
     "calibrate": calibrate,
     "sample": sample,
+    "merge": merge,
     "evaluate": evaluate,
     "compare": compare,
     "contest": contest,
@@ -45,6 +48,7 @@ _VERBS = {
     "pareto": pareto,
     "likelihood": likelihood,
     "bench": bench,
+    "export": export,
     "generate-events": generate_events,
     "inspect": inspect,
     "doctor": doctor,

@@ -13,7 +13,9 @@ def training_bar(n_steps: int) -> Iterator[Callable[[int, dict[str, float]], Non
     with _bar(n_steps, "training", " step") as move:
 
         def observe(step: int, metrics: dict[str, float]) -> None:
-            move(step, f"loss {metrics['loss']:.4f}" if "loss" in metrics else "")
+            notes = {"loss": "loss {:.4f}", "data_wait": "waiting for data {:.1%}"}
+            shown = (text.format(metrics[name]) for name, text in notes.items() if name in metrics)
+            move(step, ", ".join(shown))
 
         yield observe
 

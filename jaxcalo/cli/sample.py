@@ -77,7 +77,8 @@ def sample(
             is made by a member drawn at random. Equal seeds give members equal noise: files whose
             scatter is to be a band (`evaluate --members`) need seeds of their own.
         batch_size: Showers per call of the compiled program; memory grows with it.
-        shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays.
+        shard: I/N makes the I-th of N parts (I = 0 ... N-1) of the sample, for job arrays;
+            `jaxcalo merge` joins them.
         dry_run: Say what would be done and stop.
     """
     from jaxcalo.experiment import Request

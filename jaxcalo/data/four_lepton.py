@@ -12,16 +12,20 @@ The four-lepton candidates of CMS Open Data have other names (PID1, E1, px1, py1
 their own order. They are brought into that of this package: of the ways to make two pairs of a
 particle and its antiparticle the one with the pair nearest the mass of the Z, that pair first.
 
+A part of a sample ends with a line that starts with `#`, see `merge`.
+
 Source: CMS Open Data, records 5200 and 5201 (the candidates); Balciunas, master's thesis, Vilnius
     University 2024 (the 20 columns).
 """
 
 import io
+import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -29,6 +33,7 @@ from jaxcalo.data.validation import one_line
 from jaxcalo.errors import InputError
 
 LEPTONS = (11, -11, 13, -13)
+COMMENT = "#"
 
 _Z_MASS_GEV = 91.1880  # PDG 2024
 _PDG_NAMES = tuple(f"pdg{i}" for i in range(1, 5))
@@ -93,10 +98,17 @@ def read_four_lepton(path: str | os.PathLike) -> LeptonEvents:
     return _paired(path, events) if pdg_names == _CMS_PDG_NAMES else events
 
 
-def write_four_lepton(path: str | os.PathLike, events: LeptonEvents) -> None:
+def write_four_lepton(
+    path: str | os.PathLike, events: LeptonEvents, facts: Mapping[str, object] | None = None
+) -> None:
     """Write events as CSV of the 20 columns, with nine digits: single precision comes back exactly.
 
     The file appears complete or not at all; an existing one is replaced.
+
+    Args:
+        path: the file to make.
+        events: at least one.
+        facts: what to say of the file in a last line `# {...}`.
 
     Raises:
         InputError: there is no event, one is not such that `read_four_lepton` would accept it, the
@@ -108,10 +120,23 @@ def write_four_lepton(path: str | os.PathLike, events: LeptonEvents) -> None:
     momentum = events.momentum_gev
     flat = momentum[:, :, 1:].reshape(-1, 12)
     rows = np.concatenate([momentum[:, :, 0], events.pdg, flat], axis=1)
+    with whole_text(path) as file:
+        np.savetxt(file, rows, "%.9g", ",", header=",".join(_OWN_NAMES), comments="")
+        if facts is not None:
+            file.write(f"{COMMENT} {json.dumps(facts)}\n")
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[TextIO]:
+    """A text file to write that appears complete or not at all; an existing one is replaced.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written to, or the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "x", encoding="utf-8") as file:
-            np.savetxt(file, rows, "%.9g", ",", header=",".join(_OWN_NAMES), comments="")
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -208,7 +233,7 @@ def _table(path: Path, text: str, n_columns: int) -> np.ndarray:
     if not body.strip():
         raise InputError(f"{path} holds no events; at least one is needed")
     try:
-        table = np.loadtxt(io.StringIO(body), delimiter=",", comments=None, ndmin=2)
+        table = np.loadtxt(io.StringIO(body), delimiter=",", comments=COMMENT, ndmin=2)
     except ValueError as error:
         raise _bad_line(path, body, n_columns) from error
     if table.shape[1] != n_columns:
@@ -220,7 +245,7 @@ def _bad_line(path: Path, body: str, n_columns: int) -> InputError:
     """The error for the first line that is not n_columns numbers."""
     for number, line in enumerate(body.split("\n"), start=2):
         values = line.split(",")
-        if not line.strip():
+        if not line.strip() or line.startswith(COMMENT):
             continue
         if len(values) != n_columns:
             return InputError(

@@ -29,6 +29,7 @@ from jaxcalo.experiment.config import Data, DiTNet, EnergyStage, Experiment, Tea
 from jaxcalo.experiment.distill import cloud_student_of, student_of
 from jaxcalo.experiment.ensemble_config import MaskedEnsemble, RepulsiveEnsemble
 from jaxcalo.experiment.family_config import FamilyExperiment, ShowerTerms
+from jaxcalo.experiment.feeding import input_rates, reading_rate, training_wait
 from jaxcalo.experiment.grids import load_grid, save_grid, search_run
 from jaxcalo.experiment.hits import calibrate_hits
 from jaxcalo.experiment.lepton_config import LeptonData, LeptonExperiment, LeptonTerms
@@ -41,7 +42,9 @@ from jaxcalo.experiment.lepton_run import (
 )
 from jaxcalo.experiment.likelihood import log_likelihoods
 from jaxcalo.experiment.pareto import floor_of, measure, reference_of
+from jaxcalo.experiment.peak import Peak, measure_peak
 from jaxcalo.experiment.record import differences, from_record, to_record
+from jaxcalo.experiment.roofline import compute_type, network_roofline, with_compute_type
 from jaxcalo.experiment.run import (
     TrainedFamily,
     TrainedModel,
@@ -50,6 +53,8 @@ from jaxcalo.experiment.run import (
     train,
 )
 from jaxcalo.experiment.sampling import Request, sample_to_file
+from jaxcalo.experiment.throughput import sampling_throughput
+from jaxcalo.experiment.timed_step import training_scaling, training_throughput
 from jaxcalo.experiment.timing import BatchTiming, Timing, sampling_cost, time_sampling
 from jaxcalo.experiment.variants import n_members, one_member, with_sampling
 from jaxcalo.experiment.vector_families import (
@@ -97,6 +102,7 @@ __all__ = [
     "MessagePassingPlayers",
     "MixtureFamily",
     "NearestFamily",
+    "Peak",
     "PlainNet",
     "PointWiseNet",
     "RepulsiveEnsemble",
@@ -117,10 +123,12 @@ __all__ = [
     "build_clouds",
     "calibrate_hits",
     "cloud_student_of",
+    "compute_type",
     "differences",
     "floor_of",
     "from_record",
     "in_mev",
+    "input_rates",
     "load_cloud_run",
     "load_family_run",
     "load_grid",
@@ -129,8 +137,11 @@ __all__ = [
     "load_trained",
     "log_likelihoods",
     "measure",
+    "measure_peak",
     "n_members",
+    "network_roofline",
     "one_member",
+    "reading_rate",
     "reference_of",
     "requested_energies",
     "requested_flavours",
@@ -138,6 +149,7 @@ __all__ = [
     "sample_leptons_to_file",
     "sample_to_file",
     "sampling_cost",
+    "sampling_throughput",
     "save_grid",
     "search_run",
     "student_of",
@@ -147,6 +159,10 @@ __all__ = [
     "train_any",
     "train_clouds",
     "train_leptons",
+    "training_scaling",
+    "training_throughput",
+    "training_wait",
     "with_cloud_sampling",
+    "with_compute_type",
     "with_sampling",
 ]

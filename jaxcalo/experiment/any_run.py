@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jax.sharding import Mesh
 
@@ -13,6 +14,7 @@ from jaxcalo.experiment.lepton_config import LeptonExperiment
 from jaxcalo.experiment.lepton_run import TrainedLeptons, load_lepton_run, train_leptons
 from jaxcalo.experiment.manifest import trained_manifest
 from jaxcalo.experiment.run import TrainedFamily, TrainedModel, load_family_run, load_run, train
+from jaxcalo.training import fit
 
 AnyExperiment = Experiment | FamilyExperiment | CloudExperiment | LeptonExperiment
 AnyTrained = TrainedModel | TrainedFamily | TrainedClouds | TrainedLeptons
@@ -24,14 +26,15 @@ def train_any(
     *,
     mesh: Mesh | None = None,
     observe: Callable[[int, dict[str, float]], None] = lambda _step, _metrics: None,
+    loop: Callable[..., Any] = fit,
 ) -> None:
     """Train a run of any kind, see `train`, `train_clouds` and `train_leptons`."""
     if isinstance(experiment, CloudExperiment):
-        train_clouds(experiment, folder, mesh=mesh, observe=observe)
+        train_clouds(experiment, folder, mesh=mesh, observe=observe, loop=loop)
     elif isinstance(experiment, LeptonExperiment):
-        train_leptons(experiment, folder, mesh=mesh, observe=observe)
+        train_leptons(experiment, folder, mesh=mesh, observe=observe, loop=loop)
     else:
-        train(experiment, folder, mesh=mesh, observe=observe)
+        train(experiment, folder, mesh=mesh, observe=observe, loop=loop)
 
 
 def load_trained(folder: Path, *, mesh: Mesh | None = None) -> AnyTrained:

@@ -19,16 +19,19 @@ from jaxcalo.families import (
     Encode,
     GenerativeModel,
     Net,
+    NoiseMap,
     ProgressiveDistillation,
     consistency,
     diffusion,
     evaluate_diffusion,
     evaluate_two_stage,
     frozen,
+    noise_map,
     progressive,
     shape_condition,
     split_encode,
     two_stage,
+    two_stage_noise,
 )
 from jaxcalo.families.two_stage import ENERGIES, SHAPES, LayerCondition
 from jaxcalo.geometry import Detector
@@ -59,11 +62,13 @@ class Built(NamedTuple):
         model: The generative model of standardised events.
         evaluate: (key, averaged parameters, showers) -> held-out numbers; None for students.
         denoised: What its network denoises; None for other families.
+        noise_map: The model's sampling as a function of its noise, where it is one.
     """
 
     model: GenerativeModel
     evaluate: Callable[[Key, Params, Any], dict[str, Array]] | None
     denoised: Denoised | None
+    noise_map: NoiseMap | None = None
 
 
 def build(
@@ -95,7 +100,7 @@ def build(
         terms = shower_terms(experiment.terms, detector, preprocessor, constants)
         shape = EventShape(size, grid, n_head)
         family = build_family(experiment.family, experiment.ensemble, shape, encode, n_steps, terms)
-        return Built(family.model, family.evaluate, None)
+        return Built(family.model, family.evaluate, None, family.noise_map)
     has_variance = experiment.diffusion.learned_variance
     if experiment.energies is not None:
         if preprocessor.layer_condition is None:
@@ -122,6 +127,7 @@ def build(
         model,
         evaluate if experiment.few_steps is None else None,
         Denoised(net, lambda params: params, lambda _key, _params, cond: cond, size),
+        noise_map(net, experiment.diffusion, experiment.sampling, size),
     )
 
 
@@ -164,6 +170,11 @@ def _two_stages(
         two_stage(energies, shapes, n_head=n_head, layer_condition=layer_condition),
         evaluate if experiment.few_steps is None else None,
         Denoised(net, lambda params: params[SHAPES], net_condition, size - n_head),
+        two_stage_noise(
+            noise_map(energy_net, stage.diffusion, stage.sampling, n_head),
+            noise_map(net, experiment.diffusion, experiment.sampling, size - n_head),
+            layer_condition,
+        ),
     )
 
 

@@ -80,6 +80,7 @@ def train_clouds(
     *,
     mesh: Mesh | None = None,
     observe: Callable[[int, dict[str, float]], None] = lambda _step, _metrics: None,
+    loop: Callable[..., Any] = fit_model,
 ) -> None:
     """Train into a run folder, or go on where it stopped.
 
@@ -88,6 +89,7 @@ def train_clouds(
         folder: The run; created if absent.
         mesh: Devices; default all.
         observe: Called after each step, see `jaxcalo.training.fit`.
+        loop: What is done with all of it, called as `jaxcalo.training.fit`.
 
     The share of padding in an epoch is written to the metrics beside the held-out numbers.
 
@@ -127,7 +129,7 @@ def train_clouds(
         found = {} if padded is None else built.evaluate(key, params, padded)
         return found | {"padding_share": loader.padding_share}
 
-    fit_model(
+    loop(
         fit_key,
         built.model.algorithm,
         Batches(loader),

@@ -7,15 +7,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxcalo.data import CloudWriter, is_cloud_file, open_clouds, open_showers, unpad
+from jaxcalo.data.merge import OUTSIDE
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.cloud_run import TrainedClouds
 from jaxcalo.experiment.extrapolation import extrapolated
+from jaxcalo.experiment.sample_facts import sample_facts
 from jaxcalo.experiment.sampling import (
     Request,
     drawn_energies,
-    facts_of,
     n_requested,
     part_of,
+    whole_of,
     write_events,
 )
 
@@ -34,9 +36,12 @@ def sample_clouds_to_file(
     Raises:
         InputError: An impossible request, or the file cannot be written.
     """
-    raw, first = requested_energies(request, trained)
+    whole, _ = requested_energies(whole_of(request), trained)
+    raw, first = part_of(request, whole)
     outside = extrapolated(raw, trained.energy_range_mev)
-    attributes = facts_of(request, trained.detector, trained.step, first, outside) | {
+    attributes = sample_facts(trained, request.seed, request.shard, whole) | {
+        "geometry": trained.detector.name,
+        OUTSIDE: int(outside.sum()),
         "energy_unit": "GeV",
         "length_unit": "mm",
         "threshold_mev": trained.experiment.calibration.threshold_mev,

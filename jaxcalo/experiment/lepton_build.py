@@ -53,7 +53,7 @@ def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> B
             momentum = turned(turn_key, momentum)
         return transform.forward(key, jnp.asarray(event.pdg), momentum)
 
-    model, evaluate = build_family(
+    family = build_family(
         experiment.family,
         experiment.ensemble,
         EventShape(transform.n_components),
@@ -61,7 +61,7 @@ def build_leptons(experiment: LeptonExperiment, constants: LeptonConstants) -> B
         experiment.training.n_steps,
         _terms(experiment.terms, transform),
     )
-    return BuiltLeptons(model, evaluate, _in_gev(model, transform))
+    return BuiltLeptons(family.model, family.evaluate, _in_gev(family.model, transform))
 
 
 def turned(key: Key, momentum_gev: Array) -> Array:

@@ -1,9 +1,9 @@
 """A run folder on four-lepton events: train into it, resume it, load and sample its model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +15,14 @@ from jaxcalo.experiment.lepton_build import build_leptons
 from jaxcalo.experiment.lepton_config import LeptonExperiment
 from jaxcalo.experiment.manifest import resumed_manifest, run_record, trained_manifest
 from jaxcalo.experiment.run import Batches, batch_size, restored
-from jaxcalo.experiment.sampling import Request, n_requested, part_of, write_events
+from jaxcalo.experiment.sample_facts import sample_facts
+from jaxcalo.experiment.sampling import (
+    Request,
+    n_requested,
+    part_of,
+    whole_of,
+    write_events,
+)
 from jaxcalo.families import GenerativeModel
 from jaxcalo.preprocess import LeptonConstants, SparseSlots, fit_leptons, no_lepton_constants
 from jaxcalo.training import Batch, Checkpoints, data_mesh
@@ -50,6 +57,7 @@ def train_leptons(
     *,
     mesh: Mesh | None = None,
     observe: Callable[[int, dict[str, float]], None] = lambda _step, _metrics: None,
+    loop: Callable[..., Any] = fit_model,
 ) -> None:
     """Train into a run folder, or go on where it stopped.
 
@@ -58,6 +66,7 @@ def train_leptons(
         folder: The run; created if absent.
         mesh: Devices; default all.
         observe: Called after each step, see `jaxcalo.training.fit`.
+        loop: What is done with all of it, called as `jaxcalo.training.fit`.
 
     Raises:
         InputError: Unusable data, or the folder holds a run of another configuration.
@@ -89,7 +98,7 @@ def train_leptons(
         process_index=jax.process_index(),
         n_processes=jax.process_count(),
     )
-    fit_model(
+    loop(
         fit_key,
         built.model.algorithm,
         Batches(loader),
@@ -146,11 +155,17 @@ def sample_leptons_to_file(
     Raises:
         InputError: An impossible request, or the file cannot be written.
     """
+    whole, _ = requested_flavours(whole_of(request), trained)
+    facts = (
+        sample_facts(trained, request.seed, request.shard, whole)
+        if request.shard != (0, 1)
+        else None
+    )
     return write_events(
         trained,
         request,
-        requested_flavours(request, trained),
-        _CsvFile(path),
+        part_of(request, whole),
+        _CsvFile(path, facts),
         lambda _raw, events: LeptonEvents(
             np.rint(events[..., 0]).astype(np.int32), events[..., 1:].astype(np.float64)
         ),
@@ -199,8 +214,9 @@ def _flavour(request: Request, trained: TrainedLeptons) -> float:
 class _CsvFile:
     """A CSV file that is written whole, at the end."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, facts: Mapping[str, object] | None):
         self._path = path
+        self._facts = facts
         self._parts: list[LeptonEvents] = []
 
     def __enter__(self) -> "_CsvFile":
@@ -214,7 +230,7 @@ class _CsvFile:
     ) -> None:
         if kind is None:
             columns = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-            write_four_lepton(self._path, LeptonEvents(*columns))
+            write_four_lepton(self._path, LeptonEvents(*columns), self._facts)
 
     def append(self, events: LeptonEvents) -> None:
         """Keep these events."""

@@ -43,7 +43,8 @@ def resumed_manifest(
     manifest = read_manifest(folder)
     if manifest is None:
         manifest = new()
-        write_json(folder / _MANIFEST, manifest)
+        if jax.process_index() == 0:  # the others make the same one
+            write_json(folder / _MANIFEST, manifest)
         return manifest
     # A field that an older version did not have is at its default.
     old = to_record(from_record(manifest["experiment"]))

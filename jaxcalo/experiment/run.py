@@ -120,6 +120,7 @@ def train(
     *,
     mesh: Mesh | None = None,
     observe: Callable[[int, dict[str, float]], None] = lambda _step, _metrics: None,
+    loop: Callable[..., Any] = fit_model,
 ) -> None:
     """Train into a run folder, or go on where it stopped.
 
@@ -128,6 +129,7 @@ def train(
         folder: The run; created if absent.
         mesh: Devices; default all.
         observe: Called after each step, see `jaxcalo.training.fit`.
+        loop: What is done with all of it, called as `jaxcalo.training.fit`.
 
     Raises:
         InputError: Unusable data or teacher, or the folder holds a run of another configuration.
@@ -172,7 +174,7 @@ def train(
         process_index=jax.process_index(),
         n_processes=jax.process_count(),
     ) as loader:
-        fit_model(
+        loop(
             fit_key,
             built.model.algorithm,
             Batches(loader),

@@ -10,12 +10,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxcalo.data import Showers, ShowerWriter, open_showers
+from jaxcalo.data.merge import OUTSIDE, part_rows
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import raw_condition
 from jaxcalo.experiment.extrapolation import extrapolated
 from jaxcalo.experiment.run import TrainedFamily, TrainedModel
+from jaxcalo.experiment.sample_facts import sample_facts
 from jaxcalo.families import GenerativeModel, generate_chunks
-from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Classes, Condition, check_conditions, draw_conditions
 from jaxcalo.training import data_mesh
 from jaxcalo.typing import Params
@@ -78,9 +79,12 @@ def sample_to_file(
     Raises:
         InputError: An impossible request, or the file cannot be written.
     """
-    raw, first = requested_conditions(request, trained)
+    whole, _ = requested_conditions(whole_of(request), trained)
+    raw, first = part_of(request, whole)
     outside = extrapolated(raw, trained.energy_range_mev, trained.conditions, trained.domain)
-    attributes = facts_of(request, trained.detector, trained.step, first, outside) | {
+    attributes = sample_facts(trained, request.seed, request.shard, whole) | {
+        "geometry": trained.detector.name,
+        OUTSIDE: int(outside.sum()),
         "energy_unit": "MeV",
         "threshold_mev": trained.detector.threshold_mev,
     }
@@ -117,26 +121,9 @@ class Sampled(Protocol):
         ...
 
 
-def facts_of(
-    request: Request, detector: Detector, step: int, first: int, outside: np.ndarray
-) -> dict[str, str | int]:
-    """What a file of showers says of itself.
-
-    Args:
-        request: Whose seed decided the showers.
-        detector: Their readout.
-        step: Steps that their model was trained for.
-        first: Global index of the first shower.
-        outside: Which showers are `extrapolated`, (n,) bool.
-    """
-    return {
-        "generator": "jaxcalo",
-        "geometry": detector.name,
-        "seed": request.seed,
-        "first_shower": first,
-        "trained_steps": step,
-        "outside_training_domain": int(outside.sum()),
-    }
+def whole_of(request: Request) -> Request:
+    """The sample that a request asks a part of."""
+    return dataclasses.replace(request, shard=(0, 1))
 
 
 def write_events(
@@ -239,14 +226,13 @@ def part_of(request: Request, raw: np.ndarray) -> tuple[np.ndarray, int]:
     Raises:
         InputError: An impossible shard.
     """
-    n = len(raw)
-    index, parts = request.shard
+    n, (index, parts) = len(raw), request.shard
     if not 0 <= index < parts:
         raise InputError(f"--shard: expected I/N with I = 0 ... N-1, found {index}/{parts}")
-    start, stop = index * n // parts, (index + 1) * n // parts
-    if start == stop:
+    rows = part_rows(n, request.shard)
+    if not rows:
         raise InputError(f"--shard: expected at most {n} parts of {n} showers, found {parts}")
-    return raw[start:stop], start
+    return raw[rows.start : rows.stop], rows.start
 
 
 def typical_conditions(trained: TrainedModel, n: int, seed: int) -> np.ndarray:

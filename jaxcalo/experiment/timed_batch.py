@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxcalo.experiment.compiled import planned_bytes
 from jaxcalo.experiment.run import TrainedModel
 from jaxcalo.experiment.sampling import Request, requested_conditions
 from jaxcalo.families import block_size, run_program, sampling_program
@@ -67,11 +68,7 @@ class TimedBatch(NamedTuple):
 
     def planned_bytes(self) -> int | None:
         """Arguments, results and intermediate values on all devices, as XLA plans them."""
-        plan = self.program.memory_analysis()
-        if plan is None:
-            return None
-        parts = (plan.argument_size_in_bytes, plan.output_size_in_bytes, plan.temp_size_in_bytes)
-        return self.layout.n_devices * sum(parts)
+        return planned_bytes(self.program, self.layout.n_devices)
 
 
 def prepare_batch(trained: TrainedModel, batch_size: int, *, seed: int, mesh: Mesh) -> TimedBatch:

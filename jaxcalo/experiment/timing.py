@@ -6,21 +6,20 @@ The time of a batch is that from its conditions to its showers in MeV, both in t
 Source: Krause et al. 2024 (arXiv:2410.21611), timing.
 """
 
-import contextlib
 import math
 import resource
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from jaxcalo.data.memory import available_memory_bytes
 from jaxcalo.errors import InputError
+from jaxcalo.experiment.clock import Elapsed, elapsed
+from jaxcalo.experiment.compiled import without_cache
 from jaxcalo.experiment.flops import count_flops
 from jaxcalo.experiment.run import TrainedModel
 from jaxcalo.experiment.timed_batch import Layout, TimedBatch, conditions, layout, prepare_batch
@@ -37,6 +36,7 @@ class BatchTiming(NamedTuple):
     Attributes:
         batch_size: Showers asked for and delivered.
         repeats_ms: ms per shower of each repeat.
+        repeats_cpu_ms: CPU time of the process, of all its threads, in the same unit.
         note: Why there are fewer repeats than asked for; None if there are not.
         layout: How they are computed; None where nothing was compiled.
         compile_s: Time of tracing and compiling, apart from the repeats, s.
@@ -47,6 +47,7 @@ class BatchTiming(NamedTuple):
 
     batch_size: int
     repeats_ms: tuple[float, ...] = ()
+    repeats_cpu_ms: tuple[float, ...] = ()
     note: str | None = None
     layout: Layout | None = None
     compile_s: float | None = None
@@ -147,7 +148,7 @@ def time_sampling(
     sizes, batches = sorted(set(batch_sizes)), []
     total = len(sizes) * n_repeats
     observe(0, total)
-    with _without_cache():
+    with without_cache():
         for size in sizes:
             done = len(batches) * n_repeats
 
@@ -213,19 +214,21 @@ def _repeat(
     plan: _Plan, batch: TimedBatch, row: BatchTiming, observe: Callable[[int], None]
 ) -> BatchTiming:
     """Call the program once, then as often as asked for and the time allows, at least once."""
-    started, seconds = time.perf_counter(), []
-    last = _seconds(batch.run)
-    while len(seconds) < plan.n_repeats:
-        spent = time.perf_counter() - started
-        if seconds and spent + last > plan.limit_s:
+    repeats: list[Elapsed] = []
+    last = elapsed(batch.run).wall_s
+    spent = last
+    while len(repeats) < plan.n_repeats:
+        if repeats and spent + last > plan.limit_s:
             break
-        last = _seconds(batch.run)
-        seconds.append(last)
-        observe(len(seconds))
-    n = len(seconds)
+        repeats.append(elapsed(batch.run))
+        last = repeats[-1].wall_s
+        spent += last
+        observe(len(repeats))
+    n = len(repeats)
     note = f"{n} of {plan.n_repeats} repeats: the limit is {plan.limit_s:g} s"
     return row._replace(
-        repeats_ms=tuple(1e3 * s / row.batch_size for s in seconds),
+        repeats_ms=tuple(1e3 * repeat.wall_s / row.batch_size for repeat in repeats),
+        repeats_cpu_ms=tuple(1e3 * repeat.cpu_s / row.batch_size for repeat in repeats),
         note=note if n < plan.n_repeats else None,
         device_peak_bytes=_device_peak_bytes(plan.mesh),
         process_peak_bytes=_process_peak_bytes(),
@@ -244,13 +247,7 @@ def _expected_s(plan: _Plan, size: int, known_ms: float) -> float:
         return 0.0
     n_together = how.n_devices * how.block
     one = prepare_batch(plan.trained, n_together, seed=plan.seed, mesh=plan.mesh)
-    return how.n_blocks * _seconds(one.run)
-
-
-def _seconds(function: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+    return how.n_blocks * elapsed(one.run).wall_s
 
 
 def _free_bytes(plan: _Plan) -> float:
@@ -268,20 +265,6 @@ def _device_peak_bytes(mesh: Mesh) -> int | None:
 def _process_peak_bytes() -> int:
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, elsewhere KiB
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-@contextlib.contextmanager
-def _without_cache() -> Iterator[None]:
-    """Compile as if for the first time: JAX's folder of compiled programs is left aside."""
-    name = "jax_enable_compilation_cache"
-    enabled = getattr(jax.config, name)
-    jax.config.update(name, False)
-    compilation_cache.reset_cache()
-    try:
-        yield
-    finally:
-        jax.config.update(name, enabled)
-        compilation_cache.reset_cache()
 
 
 def _check(batch_sizes: Sequence[int], n_repeats: int, limit_s: float) -> None:

@@ -26,6 +26,7 @@ from jaxcalo.families import (
     LearnedWidth,
     NearestNeighbour,
     Net,
+    NoiseMap,
     PhysicsTerm,
     Sampling,
     Vae,
@@ -40,8 +41,11 @@ from jaxcalo.families import (
     flow,
     mixture,
     nearest,
+    noise_map,
     vae,
+    vae_noise,
     vector_gan,
+    vector_gan_noise,
 )
 from jaxcalo.nets import MemberMLP, ResidualMLP
 from jaxcalo.training import AdamW
@@ -56,10 +60,12 @@ class Family(NamedTuple):
     Attributes:
         model: Of standardised events.
         evaluate: (key, averaged parameters, data) -> held-out numbers.
+        noise_map: The model's sampling as a function of its noise, where it is one.
     """
 
     model: GenerativeModel
     evaluate: Callable[[Key, Params, Any], dict[str, Array]]
+    noise_map: NoiseMap | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +119,8 @@ class DiffusionFamily:
             ema_decay=self.optimizer.ema_decay,
             terms=terms,
         )
-        return Family(model, evaluate_diffusion(net, self.diffusion, encode=encode))
+        noise = noise_map(net, self.diffusion, self.sampling, shape.n_components)
+        return Family(model, evaluate_diffusion(net, self.diffusion, encode=encode), noise)
 
     def _out_size(self, shape: EventShape) -> int:
         return shape.n_components * (2 if self.diffusion.learned_variance else 1)
@@ -152,7 +159,8 @@ class VaeFamily:
             ema_decay=self.optimizer.ema_decay,
             terms=terms,
         )
-        return Family(model, evaluate_vae(*nets, self.vae, encode=encode))
+        noise = vae_noise(nets[1], self.vae, shape.n_components)
+        return Family(model, evaluate_vae(*nets, self.vae, encode=encode), noise)
 
 
 def _of_players() -> AdamW:
@@ -193,7 +201,8 @@ class GanFamily:
             ema_decay=self.optimizer.ema_decay,
             terms=terms,
         )
-        return Family(model, evaluate_vector_gan(*players, self.gan, encode=encode))
+        noise = vector_gan_noise(players[0], self.gan)
+        return Family(model, evaluate_vector_gan(*players, self.gan, encode=encode), noise)
 
 
 @dataclasses.dataclass(frozen=True)

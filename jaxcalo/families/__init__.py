@@ -7,6 +7,7 @@ from jaxcalo.families.base import (
     Encode,
     GenerativeModel,
     Net,
+    NoiseMap,
     block_size,
     generate,
     generate_chunks,
@@ -48,7 +49,7 @@ from jaxcalo.families.point_cloud import evaluate_point_cloud, point_cloud
 from jaxcalo.families.process import Diffusion, TransportPairing
 from jaxcalo.families.progressive import ProgressiveDistillation, progressive
 from jaxcalo.families.responses import denoised_events, drawn_events
-from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling
+from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling, noise_map
 from jaxcalo.families.surrogate import surrogate_features, train_surrogate
 from jaxcalo.families.two_stage import (
     evaluate_two_stage,
@@ -56,9 +57,15 @@ from jaxcalo.families.two_stage import (
     shape_condition,
     split_encode,
     two_stage,
+    two_stage_noise,
 )
-from jaxcalo.families.vae import FixedWidth, LearnedWidth, Vae, evaluate_vae, vae
-from jaxcalo.families.vector_gan import VectorGan, evaluate_vector_gan, vector_gan
+from jaxcalo.families.vae import FixedWidth, LearnedWidth, Vae, evaluate_vae, vae, vae_noise
+from jaxcalo.families.vector_gan import (
+    VectorGan,
+    evaluate_vector_gan,
+    vector_gan,
+    vector_gan_noise,
+)
 from jaxcalo.families.vector_net import VectorNet
 
 __all__ = [
@@ -85,6 +92,7 @@ __all__ = [
     "MixtureFit",
     "NearestNeighbour",
     "Net",
+    "NoiseMap",
     "PhysicsTerm",
     "ProgressiveDistillation",
     "Repulsion",
@@ -126,6 +134,7 @@ __all__ = [
     "member",
     "mixture",
     "nearest",
+    "noise_map",
     "physics_loss",
     "point_cloud",
     "progressive",
@@ -137,8 +146,11 @@ __all__ = [
     "surrogate_features",
     "train_surrogate",
     "two_stage",
+    "two_stage_noise",
     "vae",
+    "vae_noise",
     "vector_gan",
+    "vector_gan_noise",
     "whole_chunk",
     "with_member",
 ]

@@ -51,6 +51,18 @@ class GenerativeModel(NamedTuple):
     one_by_one: bool = False
 
 
+class NoiseMap(NamedTuple):
+    """The sampling of a model whose noise can be drawn beforehand, outside of the program.
+
+    Attributes:
+        n_noise: Standard normal numbers that one event needs.
+        event: (noise (n_noise,), params, cond) -> one event.
+    """
+
+    n_noise: int
+    event: Callable[[Array, Params, Cond], Event]
+
+
 def generate_chunks(
     key: Key,
     model: GenerativeModel,

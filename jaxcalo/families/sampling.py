@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+from jax import Array
 
 from jaxcalo.diffusion import (
     Consistency,
@@ -23,7 +24,7 @@ from jaxcalo.diffusion import (
 from jaxcalo.diffusion.schedules import prior_std
 from jaxcalo.diffusion.time_grids import Karras, Quadratic, Searched, Uniform, UniformLogSnr
 from jaxcalo.errors import InputError
-from jaxcalo.families.base import Net
+from jaxcalo.families.base import Net, NoiseMap
 from jaxcalo.families.cloud_mask import Mask, masked
 from jaxcalo.families.process import Diffusion, plain_denoiser, with_flag
 from jaxcalo.typing import Cond, Event, Key, Params
@@ -94,6 +95,49 @@ def draw(
     times = sampling.grid(config.schedule, sampling.n_steps)
     event = sample(chain_key, sampler, x_T, times, with_flag(config, cond))
     return masked(mask, cond, event)
+
+
+def noise_map(
+    net: Net, config: Diffusion, sampling: Sampling, n_components: int
+) -> NoiseMap | None:
+    """`draw` as a function of its noise; None for a sampler that draws more than one step needs.
+
+    A consistency function takes n_components numbers a step, for it starts anew from each; the
+    other samplers that draw nothing on their way take n_components in all. With the noise that
+    `draw` starts from, the event is `draw`'s.
+    """
+    if _draws(sampling.sampler):
+        return None
+    is_consistency = isinstance(sampling.sampler, Consistency)
+    n_noise = n_components * (sampling.n_steps if is_consistency else 1)
+
+    def event(noise: Array, params: Params, cond: Cond) -> Event:
+        first, *others = noise.reshape(-1, n_components)
+        x_T = prior_std(config.schedule) * first
+        with jax.ensure_compile_time_eval():  # numbers, where a file of the program is written
+            times = sampling.grid(config.schedule, sampling.n_steps)
+        given = with_flag(config, cond)
+        if not is_consistency:
+            return sample(None, _sampler(net, params, config, sampling), x_T, times, given)
+        denoiser = plain_denoiser(net, params, config)
+        x_0 = denoiser(x_T, times[0], given)
+        for z, t in zip(others, times[1:-1], strict=True):
+            x_t = config.schedule.alpha(t) * x_0 + config.schedule.sigma(t) * z
+            x_0 = denoiser(x_t, t, given)
+        return x_0
+
+    return NoiseMap(n_noise, event)
+
+
+def _draws(sampler: SamplerConfig) -> bool:
+    """Whether a sampler needs noise on its way; consistency's is `noise_map`'s affair."""
+    match sampler:
+        case Ddpm() | ReverseSde():
+            return True
+        case Ddim(eta=share) | DpmSolver(eta=share) | Heun(churn=share):
+            return share > 0.0
+        case _:
+            return False
 
 
 def _sampler(net: Net, params: Params, config: Diffusion, sampling: Sampling) -> Sampler:

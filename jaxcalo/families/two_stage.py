@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxcalo.families.base import Encode, GenerativeModel
+from jaxcalo.families.base import Encode, GenerativeModel, NoiseMap
 from jaxcalo.training import Algorithm, Batch, Metrics, TrainState
 from jaxcalo.typing import Cond, Event, Key, Params, Scalar
 
@@ -93,6 +93,22 @@ def two_stage(
         return head_part + of_shape(shape_key, params[SHAPES], voxels, given)
 
     return GenerativeModel(algorithm, sample, log_prob)
+
+
+def two_stage_noise(
+    energies: NoiseMap | None, shapes: NoiseMap | None, layer_condition: LayerCondition
+) -> NoiseMap | None:
+    """`two_stage` as a function of its noise, the energies' first; None if a stage has none."""
+    if energies is None or shapes is None:
+        return None
+
+    def event(noise: Array, params: Params, cond: Cond) -> Event:
+        head = energies.event(noise[: energies.n_noise], params[ENERGIES], cond)
+        given = shape_condition(layer_condition, head, cond)
+        voxels = shapes.event(noise[energies.n_noise :], params[SHAPES], given)
+        return jnp.concatenate([head, voxels])
+
+    return NoiseMap(energies.n_noise + shapes.n_noise, event)
 
 
 def frozen(model: GenerativeModel, params: Params) -> GenerativeModel:

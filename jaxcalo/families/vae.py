@@ -23,7 +23,7 @@ from jax import Array
 
 from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
-from jaxcalo.families.base import Encode, GenerativeModel
+from jaxcalo.families.base import Encode, GenerativeModel, NoiseMap
 from jaxcalo.families.density_buffer import BUFFER, DensityBuffer, draw_latent, with_buffer
 from jaxcalo.families.latent_cloud import latent_divergence
 from jaxcalo.families.physics import PhysicsTerm, physics_loss
@@ -190,6 +190,24 @@ def vae(
     algorithm = minimise(init_params, loss_fn, optimizer, ema_decay)
     algorithm = with_buffer(algorithm, config.buffer, encode, posterior, config.n_latent)
     return GenerativeModel(algorithm, sample)
+
+
+def vae_noise(decoder: VectorNet, config: Vae, n_components: int) -> NoiseMap | None:
+    """Sampling as a function of z and the noise of the width, if it is learned.
+
+    None with a buffer, from which z is drawn.
+    """
+    if config.buffer is not None:
+        return None
+    n_latent, has_noise = config.n_latent, isinstance(config.width, LearnedWidth)
+
+    def event(noise: Array, params: Params, cond: Cond) -> Event:
+        z = noise[None, :n_latent]
+        centre, log_std = _decode(decoder, config, params, z, cond[None])
+        eps = noise[None, n_latent:] if has_noise else 0.0
+        return (centre + jnp.exp(log_std) * eps)[0]
+
+    return NoiseMap(n_latent + has_noise * n_components, event)
 
 
 def evaluate_vae(

@@ -21,7 +21,7 @@ from jax import Array
 
 from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
-from jaxcalo.families.base import Encode, GenerativeModel
+from jaxcalo.families.base import Encode, GenerativeModel, NoiseMap
 from jaxcalo.families.physics import PhysicsTerm, physics_loss
 from jaxcalo.families.process import event_keys
 from jaxcalo.families.vector_net import VectorNet, encoded_sizes, start
@@ -134,6 +134,15 @@ def vector_gan(
         game, config.adversarial, optimizer_generator, optimizer_critic, ema_decay
     )
     return GenerativeModel(algorithm, sample)
+
+
+def vector_gan_noise(generator: VectorNet, config: VectorGan) -> NoiseMap:
+    """Sampling as a function of the generator's noise."""
+
+    def event(noise: Array, params: Params, cond: Cond) -> Event:
+        return generator.apply(params[GENERATOR], noise[None], cond[None])[0]
+
+    return NoiseMap(config.n_noise, event)
 
 
 def evaluate_vector_gan(

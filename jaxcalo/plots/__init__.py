@@ -26,6 +26,7 @@ from jaxcalo.plots.pareto import ParetoFloor, ParetoPoint, pareto_figure, pareto
 from jaxcalo.plots.pictures import PanelGroup, Picture, draw_pictures, panel_groups
 from jaxcalo.plots.report import write_report
 from jaxcalo.plots.showers import average_figures, correlation_figure
+from jaxcalo.plots.speed import bar_figure, rate_figure
 from jaxcalo.plots.style import new_figure, style, to_png
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "average_figures",
     "banded_panels",
     "bands_coverage",
+    "bar_figure",
     "cloud_figure",
     "column_table",
     "comparison_figure",
@@ -56,6 +58,7 @@ __all__ = [
     "panel_groups",
     "pareto_figure",
     "pareto_table",
+    "rate_figure",
     "similar_rows",
     "slot_table",
     "style",

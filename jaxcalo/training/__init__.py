@@ -25,7 +25,14 @@ from jaxcalo.training.checkpoints import CheckpointPlan, Checkpoints
 from jaxcalo.training.loop import Interrupted, NonFiniteLossError, TrainingPlan, fit
 from jaxcalo.training.optimizers import AdamW
 from jaxcalo.training.runlog import RunLog, read_metrics
-from jaxcalo.training.sharding import AXIS, data_mesh, init_state, map_step, shard_batch
+from jaxcalo.training.sharding import (
+    AXIS,
+    data_mesh,
+    init_state,
+    join_processes,
+    map_step,
+    shard_batch,
+)
 
 __all__ = [
     "AXIS",
@@ -54,6 +61,7 @@ __all__ = [
     "data_mesh",
     "fit",
     "init_state",
+    "join_processes",
     "map_step",
     "minimise",
     "minimise_towards",

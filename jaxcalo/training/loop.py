@@ -16,7 +16,13 @@ from jax.sharding import Mesh
 from jaxcalo.training.algorithm import Algorithm, Batch, Metrics, Ratio, TrainState
 from jaxcalo.training.checkpoints import CheckpointPlan, Checkpoints
 from jaxcalo.training.runlog import RunLog
-from jaxcalo.training.sharding import init_state, map_step, shard_batch
+from jaxcalo.training.sharding import (
+    any_process,
+    init_state,
+    map_step,
+    shard_batch,
+    whole_batch,
+)
 from jaxcalo.typing import Key, Params
 
 
@@ -72,7 +78,8 @@ def fit(
 ) -> TrainState:
     """Train, or go on from the newest checkpoint in the run folder.
 
-    An unbroken and a resumed run end equal to the bit.
+    An unbroken and a resumed run end equal to the bit. Of several processes the first evaluates and
+    writes the metrics; a signal to any of them stops all at the next line of the metrics.
 
     Args:
         key: The run's key; step i draws from fold_in(key, i).
@@ -85,6 +92,9 @@ def fit(
         evaluate: (key, averaged parameters) -> numbers for metrics.jsonl.
         observe: Called after each step with (steps done, the latest logged means).
 
+    A line of metrics.jsonl has the means since the last one, `seconds_per_step`, and `data_wait`:
+    the share of this time in which the devices had nothing to do but to wait for a batch.
+
     Raises:
         Interrupted: After SIGINT or SIGTERM, when the state is saved.
         NonFiniteLossError: The loss is not finite; nothing that is not finite was saved.
@@ -96,27 +106,31 @@ def fit(
         _signals() as caught,
     ):
         first = next(iter(batches.prefetch(0, 1)))
-        state = init_state(algorithm, init_key, jax.tree.map(np.asarray, first), mesh)
+        state = init_state(algorithm, init_key, whole_batch(first), mesh)
         if checkpoints.latest_step is not None:
             state = checkpoints.restore_state(state, mesh)
         log.drop_after(int(state.step))
         step = map_step(algorithm, mesh)
         window = _Window(int(state.step), log, observe)
-        for batch in batches.prefetch(int(state.step), plan.n_steps):
-            state, metrics = step(step_key, state, shard_batch(batch, mesh))
+        for batch in window.fed(batches.prefetch(int(state.step), plan.n_steps), mesh):
+            state, metrics = step(step_key, state, batch)
             done = window.add(metrics)
             last = done == plan.n_steps
             if done % plan.log_every == 0 or last:
                 window.write()
-            if last or caught or done % plan.checkpoints.every == 0:
+            if jax.process_count() == 1:
+                stop = bool(caught)
+            else:  # they must stop at the same step, and asking takes as long as a small step
+                stop = done % plan.log_every == 0 and any_process(bool(caught))
+            if last or stop or done % plan.checkpoints.every == 0:
                 window.require_finite()
                 checkpoints.save(state, constants)
-            if caught and not last:
-                raise Interrupted(done, caught[0])
-            if evaluate and (last or (plan.evaluate_every and done % plan.evaluate_every == 0)):
-                log.write(
-                    {"step": done, **evaluate(jax.random.fold_in(evaluation_key, done), state.ema)}
-                )
+            if stop and not last:
+                raise Interrupted(done, next(iter(caught), signal.SIGTERM))
+            due = last or (plan.evaluate_every and done % plan.evaluate_every == 0)
+            if evaluate and due and jax.process_index() == 0:
+                ema = state.ema if jax.process_count() == 1 else jax.device_get(state.ema)
+                log.write({"step": done, **evaluate(jax.random.fold_in(evaluation_key, done), ema)})
     return state
 
 
@@ -129,7 +143,25 @@ class _Window:
         self._observe = observe
         self._pending: list[Metrics] = []
         self._since = time.monotonic()
+        self._waited = 0.0
         self._shown: dict[str, float] = {}
+
+    def fed(self, batches: Iterator[Batch], mesh: Mesh) -> Iterator[Batch]:
+        """The batches on the devices; the time in which these wait for one is noted.
+
+        Steps are dispatched ahead of the devices: getting a batch costs nothing while they still
+        work. Where the last step is found done, the whole time of getting the batch counts, which
+        is the most that they can have waited.
+        """
+        while True:
+            began = time.monotonic()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            on_devices = shard_batch(batch, mesh)
+            if all(value.is_ready() for value in jax.tree.leaves(self._pending[-1:])):
+                self._waited += time.monotonic() - began
+            yield on_devices
 
     def add(self, metrics: Metrics) -> int:
         self._pending.append(metrics)
@@ -140,10 +172,14 @@ class _Window:
     def write(self) -> None:
         means = self._means()
         now = time.monotonic()
-        seconds = (now - self._since) / len(self._pending)
-        self._since, self._pending = now, []
-        record = {name: m.ratio() if isinstance(m, Ratio) else m for name, m in means.items()}
-        self._log.write({"step": self._step, **record, "seconds_per_step": seconds})
+        spent = now - self._since
+        record: dict[str, Any] = {
+            name: m.ratio() if isinstance(m, Ratio) else m for name, m in means.items()
+        }
+        record["seconds_per_step"] = spent / len(self._pending)
+        record["data_wait"] = self._waited / spent
+        self._since, self._waited, self._pending = now, 0.0, []
+        self._log.write({"step": self._step, **record})
         self._shown = {name: float(value) for name, value in record.items() if np.ndim(value) == 0}
         self._require_finite(means)
 

@@ -1,9 +1,10 @@
-"""metrics.jsonl: one JSON object a line, appended as the run goes."""
+"""metrics.jsonl: one JSON object a line, appended as the run goes by the first process."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -12,15 +13,20 @@ class RunLog:
 
     def __init__(self, path: Path):
         self._path = path
+        self._writes = jax.process_index() == 0
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; arrays become lists, non-finite numbers null (strict JSON)."""
+        if not self._writes:
+            return
         line = json.dumps({name: _plain(value) for name, value in record.items()}, allow_nan=False)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     def drop_after(self, step: int) -> None:
         """Forget the records of steps after a checkpoint, which the resumed run will make again."""
+        if not self._writes:
+            return
         records = [record for record in read_metrics(self._path) if record["step"] <= step]
         self._path.write_text(
             "".join(json.dumps(record) + "\n" for record in records), encoding="utf-8"

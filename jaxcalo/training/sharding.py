@@ -1,13 +1,15 @@
-"""Devices: the mesh, the mapped training step, and batches spread over it.
+"""Devices and processes: the mesh, the mapped training step, and batches spread over it.
 
 Nothing else in the package knows devices.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -18,6 +20,51 @@ if TYPE_CHECKING:
     from jaxcalo.training.algorithm import Algorithm, Batch, Metrics, TrainState
 
 AXIS = "data"
+
+_COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+_COUNT = "JAX_NUM_PROCESSES"
+_ID = "JAX_PROCESS_ID"
+
+
+def join_processes() -> None:
+    """Make this process one of several that compute together, before its first computation.
+
+    Who they are is what $JAX_COORDINATOR_ADDRESS (host:port of process 0), $JAX_NUM_PROCESSES and
+    $JAX_PROCESS_ID say, else what JAX finds by itself: Slurm, Open MPI, Kubernetes, TPU pods.
+
+    Raises:
+        InputError: Neither says it, or the other processes do not come.
+    """
+    # Its handler would keep SIGTERM from ending a process that is not in the training loop.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        if _COORDINATOR in os.environ:
+            count, number = int(os.environ[_COUNT]), int(os.environ[_ID])
+            jax.distributed.initialize(os.environ[_COORDINATOR], count, number)
+        else:
+            jax.distributed.initialize()
+    except (KeyError, ValueError, RuntimeError) as error:
+        is_unset = isinstance(error, KeyError)
+        reason = f"no ${error.args[0]}" if is_unset else str(error).strip().splitlines()[0][:200]
+        raise InputError(
+            f"--multi-process: expected processes started by Slurm or Open MPI, or ${_COORDINATOR} "
+            f"(host:port of process 0), ${_COUNT} and ${_ID} (0, 1, ...) in each, found {reason}; "
+            "set these, or leave out --multi-process"
+        ) from error
+
+
+def any_process(flag: bool) -> bool:
+    """Whether it holds in any process; all of them must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def whole_batch(batch: Any) -> Any:
+    """The rows of all processes, in their order, in the memory of each; all of them must ask."""
+    if jax.process_count() == 1:
+        return jax.tree.map(np.asarray, batch)
+    return multihost_utils.process_allgather(batch, tiled=True)
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

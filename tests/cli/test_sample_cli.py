@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import h5py
 import jax
 import numpy as np
 import pytest
-from conftest import run, spawned
+from conftest import assert_one_line, run, spawned
 
 from jaxcalo.data import open_showers, read_showers, sample_path
 from jaxcalo.geometry import load_geometry
@@ -49,16 +50,28 @@ def test_devices_change_nothing_but_rounding(trained, showers, tmp_path):
     )
 
 
-def test_shards_join(trained, tmp_path):
+def content(path):
+    """The data sets and the attributes of a file."""
+    with h5py.File(path) as file:
+        return {name: file[name][:] for name in file}, dict(file.attrs)
+
+
+def test_merged_shards_are_the_whole(trained, tmp_path, capsys):
     whole, parts = tmp_path / "whole.h5", []
     common = ["sample", trained, "-n", N, "--seed", 7]
     assert run(*common, "-o", whole) == 0
     for shard in ("0/2", "1/2"):
-        path = tmp_path / "part.h5"
-        assert run(*common, "--shard", shard, "--batch-size", 20, "-o", path) == 0
-        parts.append(read_showers(path))
-    joined = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
-    assert_same(read_showers(whole), joined)
+        parts.append(tmp_path / f"part{shard[0]}.h5")
+        assert run(*common, "--shard", shard, "--batch-size", 20, "-o", parts[-1]) == 0
+    assert run("merge", tmp_path / "out.h5", *parts) == 0
+    (expected, facts), (found, said) = content(whole), content(tmp_path / "out.h5")
+    jax.tree.map(np.testing.assert_array_equal, expected, found)
+    assert facts == said
+    assert run(*common, "--shard", "1/2", "--steps", 2, "-o", parts[1]) == 0
+    capsys.readouterr()
+    code = run("merge", tmp_path / "new.h5", *parts)
+    assert_one_line(capsys, code, "part1.h5", "another run, way of sampling, or conditions")
+    assert not (tmp_path / "new.h5").exists()
 
 
 def test_another_seed_makes_other_showers(trained, showers, tmp_path):

@@ -22,8 +22,8 @@ from jaxcalo.experiment import (
     sampling_cost,
     time_sampling,
     timed_batch,
-    timing,
 )
+from jaxcalo.experiment import clock as clock_module
 from jaxcalo.experiment.timed_batch import conditions, layout, prepare_batch
 from jaxcalo.families import (
     Diffusion,
@@ -270,7 +270,8 @@ def two_seconds_a_block(nothing_compiled, monkeypatch):
         return cond
 
     monkeypatch.setattr(timed_batch, "run_program", run)
-    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    counters = {"perf_counter": lambda: clock[0], "process_time": lambda: 2.0 * clock[0]}
+    monkeypatch.setattr(clock_module, "time", SimpleNamespace(**counters))
 
 
 def test_the_limit_gives_fewer_repeats_or_none(trained, two_seconds_a_block):
@@ -282,6 +283,7 @@ def test_the_limit_gives_fewer_repeats_or_none(trained, two_seconds_a_block):
     assert [len(row.repeats_ms) for row in rows] == [9, 9, 1, 0]
     assert [row.mean_ms for row in rows] == pytest.approx([2e3, 2e3 / 64, 8e3 / 256, None])
     assert [row.std_ms for row in rows] == [0.0, 0.0, None, None]
+    assert rows[2].repeats_cpu_ms == pytest.approx((16e3 / 256,))
     assert rows[0].note == "9 of 10 repeats: the limit is 21 s"
     assert rows[2].note == "1 of 10 repeats: the limit is 21 s"
     assert rows[3].note.startswith("not run: a call is expected to take 12 s")

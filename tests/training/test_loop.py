@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +127,46 @@ def test_log_has_every_window_and_the_evaluation(tmp_path):
     assert [r["step"] for r in records] == [4, 8, 12, 12]
     assert "norm" in records[-1]
     assert seen == list(range(1, 13))
+
+
+class Late(Numbers):
+    """Batches that come late: the devices have long been done."""
+
+    def prefetch(self, start, stop):
+        for batch in super().prefetch(start, stop):
+            time.sleep(0.05)
+            yield batch
+
+
+def test_waiting_for_data_is_reported(tmp_path):
+    shown = []
+    run(tmp_path, Late(), observe=lambda step, metrics: shown.append(metrics.get("data_wait")))
+    records = read_metrics(tmp_path / "metrics.jsonl")[1:]  # the first has the compilation
+    for record in records:
+        assert record["data_wait"] * record["seconds_per_step"] == pytest.approx(0.05, rel=0.5)
+        assert 0.25 < record["data_wait"] <= 1  # a busy machine makes the rest slow
+    assert shown[3] is None
+    assert shown[-1] == records[0]["data_wait"]
+
+
+def test_data_that_come_while_the_devices_work_are_no_wait(tmp_path):
+    def loss_fn(key, params, batch):
+        x = jax.lax.fori_loop(0, 150, lambda _, x: jnp.sin(x @ x), jnp.ones((256, 256)))
+        return jnp.mean((batch.data @ params["w"]) ** 2) + 1e-9 * x.mean(), {}
+
+    busy = minimise(lambda key, _: {"w": jnp.ones((3, 3))}, loss_fn, optax.adamw(1e-2), 0.9)
+
+    class Prompt:
+        def prefetch(self, start, stop):
+            for _ in range(start, stop):
+                time.sleep(0.01)
+                yield Batch(np.arange(8, dtype=np.int32), np.ones((8, 3), np.float32))
+
+    fit(jax.random.key(0), busy, Prompt(), PLAN, run=tmp_path, mesh=MESH)
+    for record in read_metrics(tmp_path / "metrics.jsonl")[1:]:
+        # Of four steps one comes after the log's line, when the device was done.
+        assert record["seconds_per_step"] > 0.05
+        assert record["data_wait"] < 0.15
 
 
 def test_log_is_strict_json_and_survives_a_cut_line(tmp_path):

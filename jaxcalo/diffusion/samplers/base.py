@@ -36,11 +36,11 @@ class EventState(NamedTuple):
     x: Event
 
 
-def sample(key: Key, sampler: Sampler, x_T: Event, times: Times, cond: Cond) -> Event:
+def sample(key: Key | None, sampler: Sampler, x_T: Event, times: Times, cond: Cond) -> Event:
     """Run a sampler down a grid of times, as one scan.
 
     Args:
-        key: one typed key; each step gets its own.
+        key: one typed key; each step gets its own. None for a method that draws nothing.
         sampler: the sampler.
         x_T: the event at times[0], for t = 1 standard normal noise.
         times: (n_steps + 1,), decreasing, from 1 to 0.
@@ -54,6 +54,6 @@ def sample(key: Key, sampler: Sampler, x_T: Event, times: Times, cond: Cond) -> 
         step_key, t, s = step
         return sampler.step(state, step_key, t, s, cond), None
 
-    keys = jax.random.split(key, len(times) - 1)
+    keys = None if key is None else jax.random.split(key, len(times) - 1)
     state, _ = jax.lax.scan(body, sampler.init(x_T, cond), (keys, times[:-1], times[1:]))
     return state.x
