@@ -4,6 +4,7 @@ Nothing else in the package knows devices.
 """
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,6 @@ def join_processes() -> None:
     Raises:
         InputError: Neither says it, or the other processes do not come.
     """
-    # Its handler would keep SIGTERM from ending a process that is not in the training loop.
-    jax.config.update("jax_enable_preemption_service", False)
     try:
         if _COORDINATOR in os.environ:
             count, number = int(os.environ[_COUNT]), int(os.environ[_ID])
@@ -51,6 +50,8 @@ def join_processes() -> None:
             f"(host:port of process 0), ${_COUNT} and ${_ID} (0, 1, ...) in each, found {reason}; "
             "set these, or leave out --multi-process"
         ) from error
+    # JAX's own handler would keep SIGTERM from ending a process that is not in the training loop.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def any_process(flag: bool) -> bool:

@@ -82,6 +82,7 @@ def test_metrics_of_both_families_are_logged(cloud_run):
     assert np.isfinite([lines[-1]["validation_loss"], lines[-1]["validation_loss_summary"]]).all()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(cloud_run, clouds, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(cloud_run, copy)
@@ -113,6 +114,7 @@ def test_dry_run_writes_nothing(cloud_run, tmp_path, capsys):
     assert not (tmp_path / "x.h5").exists()
 
 
+@pytest.mark.slow
 def test_a_student_keeps_its_teachers_flow_and_needs_one_step(cloud_run, tmp_path, capsys):
     student = tmp_path / "student"
     to_another = ("distill", cloud_run, "--to", "consistency", "--out", student)

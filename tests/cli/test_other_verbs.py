@@ -87,6 +87,7 @@ def test_crystal_matrix_trains_and_samples(net, tmp_path):
     assert (showers.voxel_energy_mev.sum(axis=1) > 0).all()
 
 
+@pytest.mark.slow
 def test_official_binning_file_without_threshold(tmp_path):
     """The smallest energy of the training data is the threshold when the XML has none."""
     other = '<Bin pid="22" name="photon"><Layer id="0" r_edges="0,1" n_bin_alpha="1"/></Bin>'

@@ -28,7 +28,7 @@ def assert_same(expected, found):
     np.testing.assert_array_equal(found.voxel_energy_mev, expected.voxel_energy_mev)
 
 
-@pytest.mark.parametrize("batch", [10, 100, 250])
+@pytest.mark.parametrize("batch", [10, pytest.param(100, marks=pytest.mark.slow), 250])
 def test_batch_changes_nothing(trained, showers, tmp_path, batch):
     path = tmp_path / "x.h5"
     arguments = ["-n", N, "--seed", 7, "--batch-size", batch, "-o", path]

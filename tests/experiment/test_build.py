@@ -13,9 +13,10 @@ from jaxcalo.preprocess import fit
 from jaxcalo.training import AXIS, Batch, data_mesh, init_state, map_step, shard_batch
 
 NETS = [DiTNet(patch=(3, 8, 6), width=16, depth=1, n_heads=2), UNetNet(channels=(8, 8, 8))]
+SLOW_UNET = [NETS[0], pytest.param(NETS[1], marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=NETS, ids=["dit", "unet"])
+@pytest.fixture(scope="module", params=SLOW_UNET, ids=["dit", "unet"])
 def job(request):
     """The algorithm, a batch of real showers, and the state after one step on one device."""
     detector = load_geometry("par04_lite")

@@ -97,6 +97,7 @@ def test_encodings_are_the_parts_of_the_whole():
     np.testing.assert_allclose(given, [*(2 * head + cond[0]), *cond], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_stage_trains_as_if_it_were_alone():
     """Side by side, each has the gradients, moments and averages of its own training."""
     energies, shapes = stages()
