@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcalo.cli.machine import commit, machine_record
 from jaxcalo.errors import InputError
+from jaxcalo.whole_files import write_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,7 @@ class Record:
 
         if self._out is not None:
             picture = self._out.with_suffix(".png")
-            _replace(picture, to_png(figure))
+            write_all(picture.parent, {picture.name: to_png(figure)})
             print(f"written: {self._out} and {picture.name}")
 
 
@@ -77,10 +78,4 @@ def check_file(path: Path | None) -> None:
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record, whole or not at all."""
-    _replace(path, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_all(path.parent, {path.name: (json.dumps(record, indent=1) + "\n").encode()})

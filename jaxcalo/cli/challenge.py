@@ -9,10 +9,10 @@ from jaxcalo.cli.challenge_record import (
     read_record,
     settings_of,
     write_record,
-    write_text,
 )
 from jaxcalo.cli.progress import counting_bar
 from jaxcalo.errors import InputError
+from jaxcalo.whole_files import write_all
 
 if TYPE_CHECKING:
     from jaxcalo.geometry import Detector
@@ -100,7 +100,7 @@ def challenge(
     record = read_record(out, settings_of(reference, generated, detector, protocol))
     _measure(asked, record, out)
     result = _result(asked, record, (known, made), (detector, dataset), protocol, one_model)
-    write_text(out / "challenge.md", to_markdown(result))
+    write_all(out, {"challenge.md": to_markdown(result).encode()})
     write_record(out, record, result)
     said = result.differences
     print("\n".join([terminal_table(result), *(said[:1] if fast else ()), *verdicts(result)]))

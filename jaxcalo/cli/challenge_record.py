@@ -4,12 +4,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxcalo.errors import InputError
+from jaxcalo.whole_files import write_all
 
 if TYPE_CHECKING:
     from jaxcalo.geometry import Detector
@@ -127,12 +127,5 @@ def write_record(out: Path, record: Record, result: "ChallengeResult | None" = N
         row: {step: _row(quantities) for step, quantities in taken.items()}
         for row, taken in record.measured.items()
     }
-    write_text(out / _NAME, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_all(out, {_NAME: text.encode()})

@@ -20,6 +20,7 @@ from jaxcalo.cli.samplers import (
     sampler_name,
 )
 from jaxcalo.errors import InputError
+from jaxcalo.whole_files import write_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,10 +226,7 @@ def _write(
         for key, point in done.items()
     ]
     record = {"settings": settings, "floor": floor.to_json(), "points": points}
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = out / "pareto.partial"
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    temporary.replace(out / "pareto.json")
+    write_all(out, {"pareto.json": json.dumps(record, indent=1).encode()})
 
 
 _MEASURED = ("run", "step", "sampling", "experiment_digest")

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from jaxcalo.experiment.extrapolation import fit_domain
 from jaxcalo.experiment.record import differences, from_record, to_record
 from jaxcalo.geometry import Detector
 from jaxcalo.preprocess import Condition, check_conditions, fit_condition
+from jaxcalo.whole_files import write_all
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -218,10 +218,7 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
         InputError: The folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
-        os.replace(temporary, path)
+        write_all(path.parent, {path.name: json.dumps(record, indent=2).encode()})
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); choose another --out"

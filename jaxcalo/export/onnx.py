@@ -54,4 +54,4 @@ def export_onnx(sampler: PureSampler, path: Path, batch_size: int | None = None)
     )
     record = description(sampler, batch_size) | {"onnx_opset": OPSET}
     model.metadata_props.add(key="jaxcalo", value=json.dumps(record))
-    write_described(path, model.SerializeToString(), record)
+    write_described(path, record, {"": model.SerializeToString()})

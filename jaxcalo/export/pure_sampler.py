@@ -1,8 +1,6 @@
 """A trained sampler as one pure function of arrays, and what its file says of it."""
 
 import json
-import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +9,7 @@ import jax
 from jax import Array, export
 
 from jaxcalo.errors import InputError
+from jaxcalo.whole_files import write_all
 
 BATCH = "n"
 """The name of the axis of showers in a shape."""
@@ -77,29 +76,16 @@ def description(sampler: PureSampler, batch_size: int | None) -> dict[str, Any]:
     return ports | sampler.facts
 
 
-def write_described(path: Path, content: bytes, record: dict[str, Any]) -> None:
-    """Write FILE and FILE.json; each appears whole or not at all.
+def write_described(path: Path, record: dict[str, Any], by_suffix: dict[str, bytes]) -> None:
+    """Write FILE.json and the files whose names are FILE and a suffix: all of them, whole, or none.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    write_whole(path.with_name(f"{path.name}.json"), json.dumps(record, indent=2).encode())
-    write_whole(path, content)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    contents = by_suffix | {".json": json.dumps(record, indent=2).encode()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        write_all(path.parent, {path.name + suffix: text for suffix, text in contents.items()})
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); choose another --out"
         ) from error

@@ -14,7 +14,6 @@ from jaxcalo.export.pure_sampler import (
     description,
     shapes,
     write_described,
-    write_whole,
 )
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -37,8 +36,9 @@ def export_stablehlo(sampler: PureSampler, path: Path, batch_size: int | None = 
     function = jax.jit(sampler.function)
     content = export.export(function, platforms=PLATFORMS)(*arguments).serialize()
     record = description(sampler, batch_size) | {"platforms": PLATFORMS}
+    files = {"": bytes(content)}
     if batch_size is not None:
         # For several platforms it would take the platform's number as a further input.
         module = export.export(function, platforms=PLATFORMS[:1])(*arguments)
-        write_whole(path.with_name(path.name + MODULE_SUFFIX), module.mlir_module_serialized)
-    write_described(path, bytes(content), record)
+        files[MODULE_SUFFIX] = module.mlir_module_serialized
+    write_described(path, record, files)

@@ -21,9 +21,10 @@ from jaxcalo.plots.comparison_tables import (
     whole_table,
 )
 from jaxcalo.plots.pictures import Picture
-from jaxcalo.plots.report import PICTURE_FOLDER, write_all
+from jaxcalo.plots.report import PICTURE_FOLDER
 from jaxcalo.plots.style import to_png
 from jaxcalo.plots.text import MEANINGS, Table, html_page, table_html, table_markdown
+from jaxcalo.whole_files import write_all
 
 
 def notes(result: ComparisonResult) -> list[str]:

@@ -19,9 +19,10 @@ from jaxcalo.plots.four_lepton_tables import (
     thesis_table,
 )
 from jaxcalo.plots.pictures import Picture
-from jaxcalo.plots.report import PICTURE_FOLDER, write_all
+from jaxcalo.plots.report import PICTURE_FOLDER
 from jaxcalo.plots.style import to_png
 from jaxcalo.plots.text import Table, html_page, table_html, table_markdown
+from jaxcalo.whole_files import write_all
 
 
 def write_lepton_comparison(

@@ -1,8 +1,6 @@
 """Write an evaluation as files: report.json, report.md, report.html and the pictures."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,34 +12,9 @@ from jaxcalo.metrics.sample import Sample
 from jaxcalo.plots.pictures import draw_pictures
 from jaxcalo.plots.style import to_png
 from jaxcalo.plots.text import to_html, to_markdown
+from jaxcalo.whole_files import write_all
 
 PICTURE_FOLDER = "pictures"
-
-
-def write_all(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files under temporary names first and rename them when all are on disk.
-
-    An error on the way leaves the files that stood there before, and no temporary ones.
-
-    Args:
-        folder: made if it does not exist.
-        files: contents by path in the folder.
-    """
-    written: list[tuple[str, Path]] = []
-    try:
-        for name, content in files.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            written.append((temporary, target))
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner can read
-        for temporary, target in written:
-            os.replace(temporary, target)
-    finally:
-        for temporary, _ in written:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def write_report(

@@ -10,9 +10,10 @@ from pathlib import Path
 from jaxcalo.metrics.amplification import Worth, at_least_events, equivalent_events
 from jaxcalo.metrics.estimate import N_SIGMA, Estimate
 from jaxcalo.plots.amplification import amplification_figure
-from jaxcalo.plots.report import PICTURE_FOLDER, write_all
+from jaxcalo.plots.report import PICTURE_FOLDER
 from jaxcalo.plots.style import to_png
 from jaxcalo.plots.text import Table, html_page, table_html, table_markdown
+from jaxcalo.whole_files import write_all
 
 _CAPTION = (
     "Worth of samples of several sizes in training events. Grey: as many true events; arrows: more"

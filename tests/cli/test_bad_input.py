@@ -8,7 +8,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import RECIPE, assert_one_line, run, spawned
+from command_line import RECIPE, assert_one_line, run, spawned
 
 from jaxcalo.data import sample_path
 

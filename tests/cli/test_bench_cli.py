@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.data import read_showers
 from jaxcalo.experiment import load_run

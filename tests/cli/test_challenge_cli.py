@@ -7,7 +7,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.data import Showers, ShowerWriter, read_showers
 from jaxcalo.data.toy import toy_showers

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_one_line, run, spawned
+from command_line import assert_one_line, run, spawned
 
 from jaxcalo.data import CloudWriter, open_clouds, read_clouds
 from jaxcalo.data.toy_clouds import toy_clouds

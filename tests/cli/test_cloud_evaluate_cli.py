@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.data import Clouds, CloudWriter, Showers, ShowerWriter
 from jaxcalo.data.toy import toy_showers

@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 import jaxcalo.metrics.cloud_classifier as classifier
 from jaxcalo.data import Clouds, CloudWriter, Showers, ShowerWriter

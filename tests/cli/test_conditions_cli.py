@@ -7,7 +7,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, assert_one_line, run
+from command_line import RECIPE, assert_one_line, run
 
 from jaxcalo.data import Showers, ShowerWriter, open_showers, read_showers
 

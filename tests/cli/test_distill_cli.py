@@ -8,7 +8,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run, spawn, spawned
+from command_line import assert_one_line, run, spawn, spawned
 
 from jaxcalo.data import read_showers
 from jaxcalo.experiment import load_run

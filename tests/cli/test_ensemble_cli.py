@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.cli.sample import sample_like
 from jaxcalo.data import read_four_lepton, write_four_lepton

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, run
+from command_line import RECIPE, run
 
 from jaxcalo.data import ShowerWriter, read_showers
 from jaxcalo.data.toy import toy_showers

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.cli.recipes import load_recipe
 from jaxcalo.data import write_four_lepton

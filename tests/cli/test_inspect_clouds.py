@@ -2,7 +2,7 @@
 
 import h5py
 import numpy as np
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.data import Clouds, CloudWriter
 

@@ -4,7 +4,7 @@ import json
 
 import jax
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 import jaxcalo.cli.given_samples as given_samples
 from jaxcalo.cli.given_samples import Given

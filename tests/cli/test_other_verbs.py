@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, run
+from command_line import RECIPE, run
 
 from jaxcalo.data import Showers, ShowerWriter, read_showers, sample_path
 from jaxcalo.data.toy import toy_showers

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo import experiment
 from jaxcalo.data import Showers, ShowerWriter, read_showers, sample_path

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from conftest import run
+from command_line import run
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run, spawned
+from command_line import assert_one_line, run, spawned
 
 from jaxcalo.data import open_showers, read_showers, sample_path
 from jaxcalo.geometry import load_geometry

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import run
+from command_line import run
 
 from jaxcalo.cli.samplers import GRIDS, SAMPLERS, changed_sampling
 from jaxcalo.data import read_showers

@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from conftest import run
+from command_line import run
 
 from jaxcalo.data import read_showers, sample_path
 from jaxcalo.experiment import load_run, log_likelihoods

@@ -8,7 +8,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, run, spawn, spawned
+from command_line import RECIPE, run, spawn, spawned
 
 from jaxcalo.experiment import load_run
 from jaxcalo.training import read_metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import run, spawned
+from command_line import run, spawned
 
 from jaxcalo.data import read_showers, sample_path
 from jaxcalo.experiment import load_run

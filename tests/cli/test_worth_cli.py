@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import assert_one_line, run
+from command_line import assert_one_line, run
 
 from jaxcalo.data import Showers, ShowerWriter, write_four_lepton
 from jaxcalo.data.toy_leptons import toy_leptons

@@ -49,13 +49,18 @@ def test_any_number_of_showers_of_a_seed(trained, tmp_path, evaluate, assert_sam
     assert record["trained_steps"] == 1
 
 
-def test_a_batch_size_also_gives_the_bare_module(trained, tmp_path):
+def test_a_batch_size_also_gives_the_bare_module(
+    trained, tmp_path, arguments, evaluate, assert_same_showers
+):
     sampler, path = noise_sampler(trained), tmp_path / "showers"
     export_stablehlo(sampler, path, batch_size=2)
     module = (tmp_path / "showers.mlirbc").read_bytes()
     assert module.startswith(b"ML\xefR")  # the magic number of MLIR's bytecode
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     assert [aval.shape for aval in program.in_avals] == [(2, 735), (2,)]
+    values = arguments(sampler, 2)
+    found, expected = (evaluate(of, *values) for of in (program.call, sampler.function))
+    assert_same_showers(found, expected, trained.detector.threshold_mev)
     assert {file.name for file in tmp_path.iterdir()} == {
         "showers", "showers.json", "showers.mlirbc"
     }  # fmt: skip

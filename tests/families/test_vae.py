@@ -1,5 +1,6 @@
 """VAEs: the bound where it is known, what is learned, and the buffer on any number of devices."""
 
+import dataclasses
 from functools import cache
 
 import jax
@@ -16,8 +17,17 @@ from vector_cases import (
     run,
 )
 
+from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
-from jaxcalo.families import DensityBuffer, FixedWidth, LearnedWidth, Vae, evaluate_vae, vae
+from jaxcalo.families import (
+    DensityBuffer,
+    FixedWidth,
+    LearnedWidth,
+    Vae,
+    evaluate_vae,
+    vae,
+    vae_noise,
+)
 from jaxcalo.families.physics import PhysicsTerm
 from jaxcalo.nets import ResidualDense
 
@@ -176,6 +186,22 @@ def test_a_physics_term_is_added_to_the_loss():
     bound = metrics["reconstruction"] + metrics["divergence"]
     np.testing.assert_allclose(metrics["loss"], bound + 3.0 * metrics["physics_spread"], rtol=1e-5)
     assert abs(metrics["physics_spread"]) > 1e-2
+
+
+@pytest.mark.parametrize("width", [PPCA.width, FixedWidth(0.5)])
+def test_the_noise_that_is_drawn_gives_the_sampled_event(width):
+    config = dataclasses.replace(PPCA, width=width)
+    noise = vae_noise(PLAYERS[1], config, N)
+    assert noise.n_noise == K + N * isinstance(width, LearnedWidth)
+    cond, model = jnp.zeros(0), linear_model(config)
+    for seed in range(3):
+        latent, event = jax.random.split(jax.random.key(seed))
+        z = randn(latent, (K,))
+        eps = randn(jax.random.fold_in(event, 1), (N,))[: noise.n_noise - K]
+        made = noise.event(jnp.concatenate([z, eps]), ppca_params(), cond)
+        expected = model.sample(jax.random.key(seed), ppca_params(), cond)
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
+    assert vae_noise(PLAYERS[1], dataclasses.replace(config, buffer=DensityBuffer()), N) is None
 
 
 def test_no_parameter_of_an_unconditional_model_is_empty():

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from vector_cases import Linear, drawn, encode, quick_jit, run
+from vector_cases import Linear, batch_of, drawn, encode, quick_jit, run
 
+from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
-from jaxcalo.families import VectorGan, evaluate_vector_gan, vector_gan
+from jaxcalo.families import VectorGan, evaluate_vector_gan, vector_gan, vector_gan_noise
 from jaxcalo.families.physics import PhysicsTerm
 from jaxcalo.nets import PlainDense
 from jaxcalo.training import R1, Adversarial, LeastSquares
@@ -136,6 +137,17 @@ def test_evaluation_of_a_collapsed_generator_in_closed_form():
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
+
+
+def test_the_noise_that_is_drawn_gives_the_sampled_event():
+    players = Linear(2), Linear(1)
+    model = model_of(players)
+    params = model.algorithm.init(jax.random.key(0), batch_of(ring(), size=8)).params
+    noise = vector_gan_noise(players[0], CONFIG)
+    for seed in range(3):
+        key, cond = jax.random.key(seed), jnp.full(1, 0.5)
+        made = noise.event(randn(key, (noise.n_noise,)), params, cond)
+        np.testing.assert_allclose(made, model.sample(key, params, cond), rtol=1e-6)
 
 
 def test_unusable_numbers_are_refused():

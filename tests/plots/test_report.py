@@ -11,8 +11,8 @@ from jaxcalo.data.toy import toy_showers
 from jaxcalo.geometry import CartesianLayer, Detector, PolarLayer
 from jaxcalo.metrics import OBSERVABLES, condense, evaluate, verdict
 from jaxcalo.plots import write_report
-from jaxcalo.plots.report import write_all
 from jaxcalo.plots.text import incident_warning, observable_table
+from jaxcalo.whole_files import write_all
 
 LABELS = ("Geant4", "a <fast> model")
 CYLINDER = Detector(

@@ -14,6 +14,7 @@ from jaxcalo.data import Showers, ShowerWriter, write_four_lepton
 from jaxcalo.data.toy_leptons import toy_leptons
 from jaxcalo.errors import InputError
 from jaxcalo.experiment import FamilyExperiment, LeptonExperiment
+from jaxcalo.geometry import load_geometry
 from jaxcalo.metrics import wasserstein_1
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "studies" / "prioritised.py"
@@ -71,12 +72,14 @@ def test_both_train_as_long_and_are_measured(tmp_path, monkeypatch, capsys):
 
 def test_showers_are_judged_by_the_terms_observable(tmp_path):
     path = tmp_path / "showers.h5"
-    mev = np.random.default_rng(0).lognormal(2, 1, size=(20, 720)).astype(np.float32)
+    mev = np.random.default_rng(0).lognormal(-3, 2, size=(20, 720)).astype(np.float32)
     with ShowerWriter(path, 720) as writer:
         writer.append(Showers(np.full(20, 5e4, np.float32), mev))
     found = STUDY["observed"](FamilyExperiment(), "e_ratio", path)
-    kept = np.where(mev >= 0.5, mev, 0).sum(axis=1) / 5e4  # MeV, the threshold is below all
-    np.testing.assert_allclose(found[:, 0], kept, rtol=0.01)
+    threshold = load_geometry("par04_lite").threshold_mev
+    assert 0 < (mev < threshold).mean() < 0.5
+    kept = np.where(mev < threshold, 0, mev).sum(axis=1) / 5e4
+    np.testing.assert_allclose(found[:, 0], kept, rtol=1e-5)
 
 
 def test_an_unknown_term_is_refused():
