@@ -21,9 +21,9 @@ def training_bar(n_steps: int) -> Iterator[Callable[[int, dict[str, float]], Non
 
 
 @contextlib.contextmanager
-def sampling_bar(n_showers: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar over showers: gives the observer (done, in all) that moves it."""
-    with _bar(n_showers, "sampling", " shower") as move:
+def sampling_bar(n_events: int, unit: str = "showers") -> Iterator[Callable[[int, int], None]]:
+    """A bar over showers, or events: gives the observer (done, in all) that moves it."""
+    with _bar(n_events, "sampling", f" {unit}") as move:
         yield lambda done, _: move(done, "")
 
 

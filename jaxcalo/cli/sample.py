@@ -90,7 +90,7 @@ def sample(
     if dry_run:
         print(f"would write {job.planned}, to {out}")
         return
-    with sampling_bar(job.n_showers) as observe:
+    with sampling_bar(job.n_showers, job.made.split()[0]) as observe:
         n = job.write(out, batch_size, observe)
     print(f"{out}: {n} {job.made}, trained for {job.trained_steps} steps")
 
@@ -170,7 +170,7 @@ def sample_like(
         request = Request(energies_from=reference, seed=seed)
     job = job_of(run, request, member=member)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with sampling_bar(job.n_showers) as observe:
+    with sampling_bar(job.n_showers, job.made.split()[0]) as observe:
         job.write(out, _BATCH_SIZE, observe)
 
 

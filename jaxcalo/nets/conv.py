@@ -87,11 +87,11 @@ def _add_rolled(y: Array, taps: int, axis: int) -> Array:
     return sum(rolled[1:], start=rolled[0])
 
 
-def _fold_rolled(x: Array, w: Array, stride: Sequence[int]) -> Array:
-    """Azimuthal stride 1, odd kernel: all taps in one convolution c -> k f, added after a roll."""
+def _fold_rolled(x: Array, w: Array) -> Array:
+    """Stride 1, odd kernel: all azimuthal taps in one convolution c -> k f, added after a roll."""
     taps, features = w.shape[0], w.shape[-1]
     kernel = w.transpose(1, 2, 3, 0, 4).reshape(*w.shape[1:4], taps * features)
-    return _add_rolled(_folded(x, kernel, stride[1:]), taps, axis=1)
+    return _add_rolled(_folded(x, kernel, UNIT[1:]), taps, axis=1)
 
 
 def _fold_stacked(x: Array, w: Array, stride: Sequence[int]) -> Array:
@@ -109,11 +109,11 @@ def _fold_stacked(x: Array, w: Array, stride: Sequence[int]) -> Array:
 def _rows_times(x: Array, w: Array) -> Array:
     """The folded convolution of `_fold_rolled` at stride 1, as one matrix product an event.
 
-    Its transpose in w, which is what it is for, is again one matrix product an event, more
-    than twice as fast as XLA's gradient of a convolution. The columns hold the azimuthal taps, so
+    Its transpose in w, which is what it is for, is again one matrix product an event, faster
+    than XLA's gradient of a convolution. The columns hold the azimuthal taps, so
     that the smaller factor is the one that is copied; the rows are made again rather than kept.
     """
-    taps, *plane, c, features = w.shape
+    taps, *plane, _, features = w.shape
     n_layer, n_radius = x.shape[2:4]
     exact = x.dtype if x.dtype.itemsize >= 4 else jnp.float32  # sums over all cells
     matrix = w.transpose(1, 2, 3, 0, 4).reshape(-1, taps * features).astype(exact)
@@ -121,11 +121,11 @@ def _rows_times(x: Array, w: Array) -> Array:
 
     @jax.checkpoint
     def one_event(event: Array, matrix: Array) -> Array:
-        cells = event.transpose(3, 0, 1, 2).astype(exact)
+        cells = event.astype(exact)
         shifts = [(i, j) for i in range(plane[0]) for j in range(plane[1])]
-        rows = jnp.stack([cells[:, :, i : i + n_layer, j : j + n_radius] for i, j in shifts])
-        y = rows.reshape(len(shifts) * c, -1).T @ matrix
-        return _add_rolled(y.reshape(*x.shape[1:4], -1), taps, axis=0).astype(x.dtype)
+        rows = [cells[:, i : i + n_layer, j : j + n_radius] for i, j in shifts]
+        y = dense(jnp.concatenate(rows, axis=-1), matrix)
+        return _add_rolled(y, taps, axis=0).astype(x.dtype)
 
     return lax.map(lambda event: one_event(event, matrix), padded)
 
@@ -133,7 +133,7 @@ def _rows_times(x: Array, w: Array) -> Array:
 @jax.custom_jvp
 def _fold_unit(x: Array, w: Array) -> Array:
     """`_fold_rolled` at stride 1, with fast transposes in x and in w."""
-    return _fold_rolled(x, w, UNIT)
+    return _fold_rolled(x, w)
 
 
 def _fold_unit_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Any]:
@@ -141,9 +141,11 @@ def _fold_unit_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> t
     (x, w), (dx, dw) = primals, tangents
     y = _fold_unit(x, w)
     terms = []
-    # A term for a constant weight or input would cost a convolution of zeros.
+    # A term for a constant weight or input would cost a convolution of zeros. The one in x is not
+    # `_fold_rolled`, whose transpose would compute the cotangent, and all that XLA fuses into it,
+    # again for every tap.
     if not isinstance(dx, SymbolicZero):
-        terms.append(_fold_unit(dx, w))
+        terms.append(_fold_stacked(dx, w, UNIT))
     if not isinstance(dw, SymbolicZero):
         terms.append(_rows_times(x, dw))
     return y, sum(terms[1:], start=terms[0]) if terms else jnp.zeros_like(y)
@@ -176,10 +178,8 @@ def cylindrical_conv(
     """
     if _is_native(implementation):
         return _native(x, w, stride)
-    if tuple(stride) == UNIT and all(k % 2 for k in w.shape[:3]) and gradient == "auto":
-        return _fold_unit(x, w)
-    if stride[0] == 1 and w.shape[0] % 2:
-        return _fold_rolled(x, w, stride)
+    if tuple(stride) == UNIT and all(k % 2 for k in w.shape[:3]):
+        return _fold_unit(x, w) if gradient == "auto" else _fold_rolled(x, w)
     return _fold_stacked(x, w, stride)
 
 
@@ -207,32 +207,21 @@ def planar_conv(
     return cylindrical_conv(x[:, None], w[None], (1, *stride), "fold", gradient)[:, 0]
 
 
-def _overlap_add(x: Array, axis: int, size: int, stride: int, periodic: bool) -> Array:
-    """Contract the leading axis (taps) into `axis`: y[s j + i - (k - 1) // 2] = sum of x[i, j]."""
-    taps, margin = x.shape[0], (x.shape[0] - 1) // 2
-    n = x.shape[axis + 1]
-    # Cells in front of the first one wrap round, or fall away.
-    length = size * math.ceil(((n - 1) * stride + taps) / size) if periodic else size
-    first = 0 if periodic else -margin
-    parts = []
-    for i in range(taps):
-        low = i + first
-        config = [(0, 0, 0)] * (x.ndim - 1)
-        config[axis] = (low, length - low - (n - 1) * stride - 1, stride - 1)
-        parts.append(lax.pad(x[i], jnp.zeros((), x.dtype), config))
-    y = sum(parts[1:], start=parts[0])
-    if not periodic:
-        return y
-    y = y.reshape(*y.shape[:axis], -1, size, *y.shape[axis + 1 :]).sum(axis)
-    return jnp.roll(y, -margin, axis)
+def _in_blocks(w: Array, stride: Sequence[int]) -> Array:
+    """A kernel (*k, c, f), padded by zeros, as (*taps, *stride, c, f): k = s t + p on each axis."""
+    taps = [math.ceil(k / s) for k, s in zip(w.shape, stride, strict=False)]
+    missing = [t * s - k for t, s, k in zip(taps, stride, w.shape, strict=False)]
+    w = jnp.pad(w, [(0, n) for n in missing] + [(0, 0), (0, 0)])
+    pairs = [n for pair in zip(taps, stride, strict=True) for n in pair]
+    return w.reshape(*pairs, *w.shape[3:]).transpose(0, 2, 4, 1, 3, 5, 6, 7)
 
 
 def conv_transpose(x: Array, w: Array, size: Sequence[int], stride: Sequence[int]) -> Array:
     """Transpose of a strided convolution: enlarge a grid to a given size.
 
     y[s j + i - (k - 1) // 2] = sum of x[j] w[i] along every axis; azimuth wraps round, cells
-    beyond the other edges fall away. One matrix product and k shifted sums an axis: no
-    convolution, so that it is fast on every backend.
+    beyond the other edges fall away. One matrix product from a cell and its neighbours to blocks of
+    cells: no convolution, so that it is fast on every backend.
 
     Args:
         x: (b, azimuth, layer, radius, c) or (b, y, x, c).
@@ -243,14 +232,28 @@ def conv_transpose(x: Array, w: Array, size: Sequence[int], stride: Sequence[int
     Returns:
         (b, *size, f).
     """
-    rank, kernel = x.ndim - 2, w.shape[:-2]
-    c, f = w.shape[-2:]
-    matrix = jnp.moveaxis(w, -2, 0).reshape(c, -1)
-    y = dense(x, matrix).reshape(*x.shape[:-1], *kernel, f)
-    for axis in range(1, rank + 1):
-        y = jnp.moveaxis(y, rank + 1, 0)
-        y = _overlap_add(y, axis, size[axis - 1], stride[axis - 1], rank == 3 and axis == 1)
-    return y
+    if x.ndim == 4:
+        return conv_transpose(x[:, None], w[None], (1, *size), (1, *stride))[:, 0]
+    zero, margin = jnp.zeros((), x.dtype), [(k - 1) // 2 for k in w.shape[:3]]
+    w = _in_blocks(w, stride)
+    for axis, taps in enumerate(w.shape[:3], start=1):
+        shifted = []
+        for t in range(taps):
+            edges = [(0, 0, 0)] * 5
+            edges[axis] = (t, taps - 1 - t, 0)
+            shifted.append(lax.pad(x, zero, edges))
+        x = jnp.concatenate(shifted, axis=-1)
+    # The taps of the last axis stand first in the channels.
+    matrix = w.transpose(2, 1, 0, 6, 3, 4, 5, 7).reshape(x.shape[-1], -1)
+    y = dense(x, matrix).reshape(*x.shape[:4], *stride, -1).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+    length = [n * s for n, s in zip(x.shape[1:4], stride, strict=True)]
+    y = y.reshape(-1, *length, y.shape[-1])
+    edges = [(-m, m + n - have, 0) for m, n, have in zip(margin, size, length, strict=True)]
+    turns = []
+    for first in range(0, length[0], size[0]):
+        edges[0] = (-first, first + size[0] - length[0], 0)
+        turns.append(lax.pad(y, zero, [(0, 0, 0), *edges, (0, 0, 0)]))
+    return jnp.roll(sum(turns[1:], start=turns[0]), -margin[0], axis=1)
 
 
 def _each_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
@@ -261,6 +264,13 @@ def _each_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, .
             f"axes and {values}: change {name} or the grid."
         )
     return values
+
+
+def _with_bias(y: Array, bias: Array) -> Array:
+    """Add a bias to every cell; its gradient is summed into long rows, as XLA:CPU does fast."""
+    row = jnp.tile(bias, y.shape[-2])
+    rows = y.reshape(-1, len(row)).astype(bias.dtype) + row
+    return rows.reshape(y.shape).astype(y.dtype)
 
 
 class Conv(nn.Module):
@@ -293,7 +303,7 @@ class Conv(nn.Module):
         bias = self.param("bias", zeros, (self.features,))
         conv = cylindrical_conv if rank == 3 else planar_conv
         y = conv(x.astype(dtype), kernel.astype(dtype), stride, self.implementation, self.gradient)
-        return (y.astype(bias.dtype) + bias).astype(dtype)
+        return _with_bias(y, bias)
 
 
 class ConvTranspose(nn.Module):
@@ -324,4 +334,4 @@ class ConvTranspose(nn.Module):
         kernel = self.param("kernel", init, (*kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", zeros, (self.features,))
         y = conv_transpose(x.astype(dtype), kernel.astype(dtype), self.size, stride)
-        return (y.astype(bias.dtype) + bias).astype(dtype)
+        return _with_bias(y, bias)

@@ -1,10 +1,14 @@
 """Normalisations, with f32 statistics whatever the type of their input."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+
+from jaxcalo.nets.each_event import each_event
 
 EPSILON = 1e-5  # added to a variance, so that a constant input normalises to 0 and not to 0/0
 
@@ -28,37 +32,58 @@ def layer_norm(x: Array) -> Array:
     return centred / jnp.sqrt(variance + EPSILON)
 
 
-class GroupNorm(nn.Module):
-    """Group normalisation with f32 statistics in one pass over x.
+def group_norm(x: Array, scale: Array, bias: Array, groups: int) -> Array:
+    """Normalise groups of channels of one event, in f32 and in one pass over x.
 
     y = scale (x - mean) / sqrt(mean(x^2) - mean^2 + EPSILON) + bias,
     the means over all positions and the channels of a group.
 
+    Args:
+        x: (*grid, c).
+        scale: (c,).
+        bias: (c,).
+        groups: number of groups; it divides c.
+
+    Returns:
+        The shape of x, f32.
+
     Source: Wu & He, arXiv:1803.08494, eq. 7.
+    """
+    x = x.astype(jnp.float32)
+    grouped = (-1, groups, x.shape[-1] // groups)
+    # The sums along the last row of cells come last: XLA:CPU sums into long rows twice as fast.
+    rows = x.reshape(-1, math.prod(x.shape[-2:]))
+    mean = jnp.mean(jnp.mean(rows, 0).reshape(grouped), (0, 2))
+    square = jnp.mean(jnp.mean(rows * rows, 0).reshape(grouped), (0, 2))
+    # The difference of two rounded means may fall below zero where the input is constant.
+    inverse = 1 / jnp.sqrt(jnp.maximum(square - mean * mean, 0) + EPSILON)
+    # One multiplication and one addition an element: y = factor x + offset.
+    factor = jnp.repeat(inverse, grouped[2]) * scale
+    return x * factor + (bias - jnp.repeat(mean, grouped[2]) * factor)
+
+
+class GroupNorm(nn.Module):
+    """`group_norm` with trainable scale and bias, an activation, and a term added at the end.
 
     Attributes:
         groups: number of groups; it divides the number of channels.
+        activation: of what is normalised.
         compute_dtype: type of the result; the statistics are f32.
     """
 
     groups: int
+    activation: Callable[[Array], Array] = lambda x: x
     compute_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Normalise x (b, *grid, c), every event on its own."""
+    def __call__(self, x: Array, term: Array | None = None) -> Array:
+        """Normalise x (b, *grid, c), every event on its own; add a term (b, *grid or none, c)."""
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        grouped = (x.shape[0], self.groups, channels // self.groups)
-        positions = tuple(range(1, x.ndim - 1))
-        wide = x.astype(jnp.float32)
-        mean = jnp.mean(jnp.mean(wide, positions).reshape(grouped), -1)
-        square = jnp.mean(jnp.mean(wide * wide, positions).reshape(grouped), -1)
-        # The difference of two rounded means may fall below zero where the input is constant.
-        inverse = 1 / jnp.sqrt(jnp.maximum(square - mean * mean, 0) + EPSILON)
-        # One multiplication and one addition an element: y = factor x + offset.
-        factor = jnp.repeat(inverse, grouped[2], axis=1) * scale
-        offset = bias - jnp.repeat(mean, grouped[2], axis=1) * factor
-        shape = (x.shape[0],) + (1,) * len(positions) + (channels,)
-        return (wide * factor.reshape(shape) + offset.reshape(shape)).astype(self.compute_dtype)
+
+        def one(x: Array, *terms: Array) -> Array:
+            y = self.activation(group_norm(x, scale, bias, self.groups))
+            return sum(terms, start=y.astype(self.compute_dtype))
+
+        return each_event(one, x, *(() if term is None else (term,)))

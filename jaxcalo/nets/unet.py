@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array
+from jax import Array, lax
 
 from jaxcalo.errors import InputError
 from jaxcalo.nets.conv import Conv, ConvTranspose, Gradient, Implementation
+from jaxcalo.nets.each_event import each_event
 from jaxcalo.nets.embeddings import ScalarEmbedding
-from jaxcalo.nets.linear import Dense
-from jaxcalo.nets.norm import GroupNorm
+from jaxcalo.nets.linear import Dense, dense, scaled_uniform, zeros
+from jaxcalo.nets.norm import GroupNorm, group_norm
 from jaxcalo.typing import Conds
 
 ATTENTION_WIDTH = 32  # one head of 32 features, as published
@@ -44,17 +45,16 @@ class ResnetBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, embedding: Array | None = None) -> Array:
         """Map x (b, *grid, c) to (b, *grid, features) under an embedding (b, e) or none."""
-        dtype = self.compute_dtype
-        h = self._conv_norm(x, "0")
+        given = None
         if embedding is not None:
-            given = Dense(self.features, compute_dtype=dtype, name="cond")(jax.nn.silu(embedding))
-            h = h + given.reshape(x.shape[0], *(1,) * (x.ndim - 2), self.features)
-        h = self._conv_norm(h, "1")
+            shift = Dense(self.features, compute_dtype=self.compute_dtype, name="cond")
+            given = shift(jax.nn.silu(embedding))
+        h = self._conv_norm(x, given, "0")
         if x.shape[-1] != self.features:
-            x = Dense(self.features, compute_dtype=dtype, name="skip")(x)
-        return h + x
+            x = Dense(self.features, compute_dtype=self.compute_dtype, name="skip")(x)
+        return self._conv_norm(h, x, "1")
 
-    def _conv_norm(self, x: Array, name: str) -> Array:
+    def _conv_norm(self, x: Array, term: Array | None, name: str) -> Array:
         conv = Conv(
             self.features,
             implementation=self.implementation,
@@ -62,14 +62,15 @@ class ResnetBlock(nn.Module):
             compute_dtype=self.compute_dtype,
             name=f"conv_{name}",
         )
-        norm = GroupNorm(self.groups, self.compute_dtype, name=f"norm_{name}")
-        return jax.nn.silu(norm(conv(x)))
+        norm = GroupNorm(self.groups, jax.nn.silu, self.compute_dtype, name=f"norm_{name}")
+        return norm(conv(x), term)
 
 
 class LinearAttention(nn.Module):
     """Residual attention at linear cost: x + GN(W_o (softmax(q) / sqrt(d)) (softmax(k)^T v)).
 
-    q, k, v come from GN(x); softmax of q over its features, of k over the positions, in f32.
+    q, k, v come from GN(x); softmax of q over its features, of k over the positions, in f32. Both
+    divisions and W_o act on the small matrix softmax(k)^T v or on the result.
 
     Source: Shen et al., arXiv:1812.01243, eq. 5.
 
@@ -82,16 +83,45 @@ class LinearAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Attend over all positions of x (b, *grid, c)."""
-        dtype = self.compute_dtype
-        h = GroupNorm(1, dtype, name="norm_in")(x).reshape(x.shape[0], -1, x.shape[-1])
-        qkv = Dense(3 * ATTENTION_WIDTH, use_bias=False, compute_dtype=dtype, name="qkv")(h)
-        q, k, v = jnp.split(qkv, 3, axis=-1)
-        q = jax.nn.softmax(q.astype(jnp.float32), axis=-1) * ATTENTION_WIDTH**-0.5
-        k = jax.nn.softmax(k.astype(jnp.float32), axis=1)
-        context = jnp.einsum("bnd,bne->bde", k.astype(dtype), v)
-        h = jnp.einsum("bnd,bde->bne", q.astype(dtype), context)
-        h = Dense(x.shape[-1], compute_dtype=dtype, name="out")(h).reshape(x.shape)
-        return x + GroupNorm(1, dtype, name="norm_out")(h)
+        dtype, channels = self.compute_dtype, x.shape[-1]
+        norm_in, norm_out = (_Affine(name=f"norm_{name}")(channels) for name in ("in", "out"))
+        w_in, _ = _Matrix(3 * ATTENTION_WIDTH, use_bias=False, name="qkv")(channels)
+        w_out, bias = _Matrix(channels, name="out")(ATTENTION_WIDTH)
+
+        def attend(x: Array) -> Array:
+            h = group_norm(x, *norm_in, 1).astype(dtype)
+            q, k, v = jnp.split(dense(h.reshape(-1, channels), w_in.astype(dtype)), 3, axis=-1)
+            q, k = q.astype(jnp.float32), k.astype(jnp.float32)
+            q = jnp.exp(q - lax.stop_gradient(jnp.max(q, axis=1, keepdims=True)))
+            k = jnp.exp(k - lax.stop_gradient(jnp.max(k, axis=0)))
+            context = (k.astype(dtype).T @ v).astype(jnp.float32) / jnp.sum(k, axis=0)[:, None]
+            context = context @ w_out * ATTENTION_WIDTH**-0.5
+            h = (q.astype(dtype) @ context.astype(dtype)).astype(jnp.float32)
+            h = h / jnp.sum(q, axis=1, keepdims=True) + bias
+            return x + group_norm(h.reshape(x.shape), *norm_out, 1).astype(dtype)
+
+        return each_event(attend, x)
+
+
+class _Affine(nn.Module):
+    """Scale and bias of a normalisation."""
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, Array]:
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        return scale, self.param("bias", nn.initializers.zeros, (channels,))
+
+
+class _Matrix(nn.Module):
+    """Kernel and bias of a `Dense`."""
+
+    features: int
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, n_in: int) -> tuple[Array, Array | None]:
+        kernel = self.param("kernel", scaled_uniform(), (n_in, self.features))
+        return kernel, self.param("bias", zeros, (self.features,)) if self.use_bias else None
 
 
 class UNet(nn.Module):

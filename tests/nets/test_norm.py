@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from net_cases import normal
 
@@ -16,6 +17,16 @@ def test_group_norm_equals_two_passes():
     expected = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape)
     expected = expected * np.asarray(params["params"]["scale"]) + params["params"]["bias"]
     np.testing.assert_allclose(GroupNorm(4).apply(params, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 8), (2, 8)], ids=["on the grid", "of an event"])
+def test_group_norm_adds_a_term_after_its_activation(shape):
+    x, term = normal(0, (2, 4, 3, 8)), normal(1, shape)
+    params = {"params": {"scale": normal(2, (8,)), "bias": normal(3, (8,))}}
+    plain = GroupNorm(2).apply(params, x)
+    activated = GroupNorm(2, jax.nn.silu).apply(params, x, term)
+    expected = plain * jax.nn.sigmoid(plain) + term.reshape(2, *(1,) * (4 - len(shape)), *shape[1:])
+    np.testing.assert_allclose(activated, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_group_norm_of_a_constant_is_finite_with_its_gradient():
