@@ -1,30 +1,13 @@
 """`jaxcalo VERB ...`: dispatch, and every failure as one line."""
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
-from jaxcalo.cli.bench import bench
-from jaxcalo.cli.calibrate import calibrate
-from jaxcalo.cli.challenge import challenge
-from jaxcalo.cli.compare import compare
-from jaxcalo.cli.contest import contest
-from jaxcalo.cli.distill import distill_help, distill_main
-from jaxcalo.cli.doctor import doctor
-from jaxcalo.cli.evaluate import evaluate
-from jaxcalo.cli.export import export
-from jaxcalo.cli.generate_events import generate_events
-from jaxcalo.cli.inspect import inspect
-from jaxcalo.cli.likelihood import likelihood
-from jaxcalo.cli.merge import merge
-from jaxcalo.cli.pareto import pareto
-from jaxcalo.cli.quickstart import quickstart
 from jaxcalo.cli.runtime import configure
-from jaxcalo.cli.sample import sample
-from jaxcalo.cli.search_grid import search_grid
-from jaxcalo.cli.train import train_help, train_main
-from jaxcalo.cli.worth import worth
 from jaxcalo.errors import InputError
 
 _DESCRIPTION = (
@@ -32,29 +15,35 @@ _DESCRIPTION = (
     "the physics. "
     "Start with `jaxcalo quickstart`. Energies are in GeV on the command line and in MeV in files."
 )
+# Where the verbs are: only that which is asked for is imported.
 _VERBS = {
-    "quickstart": quickstart,
-    "train": train_help,
-    "distill": distill_help,
-    "calibrate": calibrate,
-    "sample": sample,
-    "merge": merge,
-    "evaluate": evaluate,
-    "compare": compare,
-    "contest": contest,
-    "worth": worth,
-    "challenge": challenge,
-    "search-grid": search_grid,
-    "pareto": pareto,
-    "likelihood": likelihood,
-    "bench": bench,
-    "export": export,
-    "generate-events": generate_events,
-    "inspect": inspect,
-    "doctor": doctor,
+    "quickstart": "quickstart.quickstart",
+    "train": "train.train_help",
+    "distill": "distill.distill_help",
+    "calibrate": "calibrate.calibrate",
+    "sample": "sample.sample",
+    "merge": "merge.merge",
+    "evaluate": "evaluate.evaluate",
+    "compare": "compare.compare",
+    "contest": "contest.contest",
+    "worth": "worth.worth",
+    "challenge": "challenge.challenge",
+    "search-grid": "search_grid.search_grid",
+    "pareto": "pareto.pareto",
+    "likelihood": "likelihood.likelihood",
+    "bench": "bench.bench",
+    "export": "export.export",
+    "generate-events": "generate_events.generate_events",
+    "inspect": "inspect.inspect",
+    "doctor": "doctor.doctor",
 }
 # These verbs have an option for every field of the experiment that their first argument names.
-_WITH_FIELDS = {"train": train_main, "distill": distill_main}
+_WITH_FIELDS = {"train": "train.train_main", "distill": "distill.distill_main"}
+
+
+def _verb(place: str) -> Callable[..., Any]:
+    module, name = place.split(".")
+    return getattr(importlib.import_module(f"jaxcalo.cli.{module}"), name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,10 +60,11 @@ def _guarded(arguments: list[str]) -> int:
 
     try:
         if arguments[0] in _WITH_FIELDS and arguments[1:] and not arguments[1].startswith("-"):
-            _WITH_FIELDS[arguments[0]](arguments[1:])
+            _verb(_WITH_FIELDS[arguments[0]])(arguments[1:])
         else:
+            asked = {arguments[0]} if arguments[0] in _VERBS else _VERBS
             tyro.extras.subcommand_cli_from_dict(
-                _VERBS,
+                {name: _verb(place) for name, place in _VERBS.items() if name in asked},
                 prog="jaxcalo",
                 description=_DESCRIPTION,
                 args=arguments,

@@ -5,7 +5,7 @@ points share their starting noise.
 """
 
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
@@ -26,9 +26,11 @@ from jaxcalo.metrics import (
     fpd_floor,
     high_level_features,
 )
-from jaxcalo.plots import ParetoFloor, ParetoPoint
 from jaxcalo.preprocess import check_conditions
 from jaxcalo.training import data_mesh
+
+if TYPE_CHECKING:
+    from jaxcalo.plots import ParetoFloor, ParetoPoint
 
 _TIMED_CHUNKS = 3
 
@@ -61,7 +63,7 @@ def measure(
     batch_size: int,
     conditions: np.ndarray | None = None,
     mesh: Mesh | None = None,
-) -> ParetoPoint:
+) -> "ParetoPoint":
     """Generate showers in one way, judge them and take the time.
 
     The time is that of whole batches after the first, which compiles: from conditions to showers in
@@ -81,6 +83,8 @@ def measure(
     Raises:
         InputError: The model cannot be sampled so, or does not fit the reference.
     """
+    from jaxcalo.plots import ParetoPoint  # takes half a second
+
     if n_showers < 1:
         raise InputError(f"-n: expected at least 1 shower, found {n_showers}")
     check_conditions(trained.conditions, conditions, reference.sample.source)
@@ -112,8 +116,10 @@ def measure(
     )
 
 
-def floor_of(reference: Reference, trained: TrainedModel, n_showers: int) -> ParetoFloor:
+def floor_of(reference: Reference, trained: TrainedModel, n_showers: int) -> "ParetoFloor":
     """What the reference has against itself, by the same numbers as a point."""
+    from jaxcalo.plots import ParetoFloor  # takes half a second
+
     sample = reference.sample
     evaluation: Evaluation = evaluate(sample, sample, trained.detector)
     return ParetoFloor(

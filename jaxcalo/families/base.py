@@ -95,7 +95,7 @@ def generate_chunks(
     block = block_size(model, key, params, cond[0])
     n_calls = -(-len(cond) // chunk)
     equal = -(-len(cond) // n_calls)  # so that the last call is not mostly padding
-    chunk = whole_chunk(equal, model, key, params, cond[0], mesh)
+    chunk = _whole_blocks(equal, block, mesh)
     program = sampling_program(model, mesh, block)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
@@ -123,7 +123,11 @@ def whole_chunk(
     chunk: int, model: GenerativeModel, key: Key, params: Params, cond: np.ndarray, mesh: Mesh
 ) -> int:
     """Events that one call of the program of `generate_chunks` makes: whole blocks everywhere."""
-    unit = block_size(model, key, params, cond) * mesh.devices.size
+    return _whole_blocks(chunk, block_size(model, key, params, cond), mesh)
+
+
+def _whole_blocks(chunk: int, block: int, mesh: Mesh) -> int:
+    unit = block * mesh.devices.size
     return -(-chunk // unit) * unit
 
 

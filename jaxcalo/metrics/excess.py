@@ -36,7 +36,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from scipy.optimize import root_scalar
 from scipy.sparse import csr_array
 
 from jaxcalo.metrics.estimate import Estimate
@@ -143,6 +142,8 @@ def _distances(curves: list[_Curves], lambda_: float) -> np.ndarray:
 
 def _solve(function: Callable[[float], float], target: float) -> float:
     """The lambda >= 0 at which a growing function reaches the target; 0 if it begins above."""
+    from scipy.optimize import root_scalar  # takes a third of a second
+
     if function(0.0) >= target:
         return 0.0
     end = 1.0

@@ -27,7 +27,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from scipy.linalg import get_lapack_funcs
-from scipy.optimize import nnls
 
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.clouds import check_clouds, draw_batches, largest_magnitude
@@ -155,6 +154,8 @@ def _fit(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float]:
 
     The error is that of the free line, with the variance of the points taken from the residuals.
     """
+    from scipy.optimize import nnls  # takes a third of a second
+
     x = sizes.min() / sizes  # of order one
     design = np.stack([np.ones_like(x), x], axis=1)
     coefficients, residual = nnls(design, values)
