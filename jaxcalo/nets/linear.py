@@ -83,10 +83,14 @@ class Dense(nn.Module):
     kernel_init: Initializer = scaled_uniform()
     compute_dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, x: Array) -> Array:
         """Apply to the last axis of x."""
         dtype = self.compute_dtype
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", zeros, (self.features,)) if self.use_bias else None
+        kernel, bias = self.weights(x.shape[-1])
         return dense(x.astype(dtype), kernel.astype(dtype), bias)
+
+    @nn.compact
+    def weights(self, n_in: int) -> tuple[Array, Array | None]:
+        """The kernel (n_in, features) and the bias (features,), f32."""
+        kernel = self.param("kernel", self.kernel_init, (n_in, self.features))
+        return kernel, self.param("bias", zeros, (self.features,)) if self.use_bias else None

@@ -75,15 +75,18 @@ class GroupNorm(nn.Module):
     activation: Callable[[Array], Array] = lambda x: x
     compute_dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, x: Array, term: Array | None = None) -> Array:
         """Normalise x (b, *grid, c), every event on its own; add a term (b, *grid or none, c)."""
-        channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        scale, bias = self.weights(x.shape[-1])
 
         def one(x: Array, *terms: Array) -> Array:
             y = self.activation(group_norm(x, scale, bias, self.groups))
             return sum(terms, start=y.astype(self.compute_dtype))
 
         return each_event(one, x, *(() if term is None else (term,)))
+
+    @nn.compact
+    def weights(self, channels: int) -> tuple[Array, Array]:
+        """The scale and the bias of every channel, f32."""
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        return scale, self.param("bias", nn.initializers.zeros, (channels,))

@@ -18,7 +18,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.nets.conv import Conv, ConvTranspose, Gradient, Implementation
 from jaxcalo.nets.each_event import each_event
 from jaxcalo.nets.embeddings import ScalarEmbedding
-from jaxcalo.nets.linear import Dense, dense, scaled_uniform, zeros
+from jaxcalo.nets.linear import Dense, dense
 from jaxcalo.nets.norm import GroupNorm, group_norm
 from jaxcalo.typing import Conds
 
@@ -84,9 +84,10 @@ class LinearAttention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Attend over all positions of x (b, *grid, c)."""
         dtype, channels = self.compute_dtype, x.shape[-1]
-        norm_in, norm_out = (_Affine(name=f"norm_{name}")(channels) for name in ("in", "out"))
-        w_in, _ = _Matrix(3 * ATTENTION_WIDTH, use_bias=False, name="qkv")(channels)
-        w_out, bias = _Matrix(channels, name="out")(ATTENTION_WIDTH)
+        norm_in = GroupNorm(1, name="norm_in").weights(channels)
+        norm_out = GroupNorm(1, name="norm_out").weights(channels)
+        w_in, _ = Dense(3 * ATTENTION_WIDTH, use_bias=False, name="qkv").weights(channels)
+        w_out, bias = Dense(channels, name="out").weights(ATTENTION_WIDTH)
 
         def attend(x: Array) -> Array:
             h = group_norm(x, *norm_in, 1).astype(dtype)
@@ -101,27 +102,6 @@ class LinearAttention(nn.Module):
             return x + group_norm(h.reshape(x.shape), *norm_out, 1).astype(dtype)
 
         return each_event(attend, x)
-
-
-class _Affine(nn.Module):
-    """Scale and bias of a normalisation."""
-
-    @nn.compact
-    def __call__(self, channels: int) -> tuple[Array, Array]:
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        return scale, self.param("bias", nn.initializers.zeros, (channels,))
-
-
-class _Matrix(nn.Module):
-    """Kernel and bias of a `Dense`."""
-
-    features: int
-    use_bias: bool = True
-
-    @nn.compact
-    def __call__(self, n_in: int) -> tuple[Array, Array | None]:
-        kernel = self.param("kernel", scaled_uniform(), (n_in, self.features))
-        return kernel, self.param("bias", zeros, (self.features,)) if self.use_bias else None
 
 
 class UNet(nn.Module):
