@@ -13,9 +13,14 @@ assert "numpy" not in sys.modules
 print(os.environ["OPENBLAS_NUM_THREADS"])
 """
 _PROGRAMS = """
-import jaxcalo.cli.main
+import jaxcalo.cli.main, jaxcalo.cli.sample
 import jax
 print(jax.config.jax_compilation_cache_dir)
+"""
+_SAMPLE = """
+import sys
+import jaxcalo.cli.sample, jaxcalo.experiment
+print([name for name in ("matplotlib", "scipy.stats", "scipy.optimize") if name in sys.modules])
 """
 
 
@@ -40,3 +45,7 @@ def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):
     assert found == str(tmp_path / "jaxcalo" / "xla")
     chosen = str(tmp_path / "chosen")
     assert output_of(_PROGRAMS, JAX_COMPILATION_CACHE_DIR=chosen) == chosen
+
+
+def test_sampling_does_not_wait_for_what_draws_and_judges():
+    assert output_of(_SAMPLE) == "[]"
