@@ -14,6 +14,7 @@ from jaxcalo.data.merge import OUTSIDE, part_rows
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import raw_condition
 from jaxcalo.experiment.extrapolation import extrapolated
+from jaxcalo.experiment.kept_programs import kept_programs
 from jaxcalo.experiment.run import TrainedFamily, TrainedModel
 from jaxcalo.experiment.sample_facts import sample_facts
 from jaxcalo.families import GenerativeModel, generate_chunks
@@ -167,6 +168,7 @@ def write_events(
         chunk=batch_size,
         mesh=mesh or data_mesh(),
         first_index=first,
+        store=kept_programs(trained),
     )
     done = 0
     with writer:

@@ -47,6 +47,7 @@ from jaxcalo.families.nearest import NearestNeighbour, evaluate_nearest, nearest
 from jaxcalo.families.physics import Features, PhysicsTerm, energy_distance, physics_loss
 from jaxcalo.families.point_cloud import evaluate_point_cloud, point_cloud
 from jaxcalo.families.process import Diffusion, TransportPairing
+from jaxcalo.families.program_store import ProgramStore
 from jaxcalo.families.progressive import ProgressiveDistillation, progressive
 from jaxcalo.families.responses import denoised_events, drawn_events
 from jaxcalo.families.sampling import GridConfig, SamplerConfig, Sampling, noise_map
@@ -94,6 +95,7 @@ __all__ = [
     "Net",
     "NoiseMap",
     "PhysicsTerm",
+    "ProgramStore",
     "ProgressiveDistillation",
     "Repulsion",
     "Respond",

@@ -9,11 +9,12 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from jaxcalo.families.program_store import ProgramStore
 from jaxcalo.training import AXIS, Algorithm
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params
 
-# Chosen: the smallest that kept both cores of a CPU busy with 720 voxels, and room for an
-# accelerator.
+# Chosen: the smallest that kept both cores of a CPU busy with 720 voxels (64 events) and stays in
+# its cache with 6480 (4), and room for an accelerator.
 _BLOCK_NUMBERS_CPU = 64 * 735
 _BLOCK_NUMBERS = 2**22
 
@@ -72,6 +73,7 @@ def generate_chunks(
     chunk: int,
     mesh: Mesh,
     first_index: int = 0,
+    store: ProgramStore | None = None,
 ) -> Iterator[np.ndarray]:
     """Generate one event for each condition, in one compiled program vmapped over events.
 
@@ -87,16 +89,27 @@ def generate_chunks(
         chunk: events per call of the program, rounded up to whole blocks on every device.
         mesh: the devices.
         first_index: global index of the first event.
+        store: keeps the traced program of a single device for the next process.
 
     Yields:
         Arrays (at most chunk, ...) in order.
     """
     cond = np.asarray(cond, np.float32)
-    block = block_size(model, key, params, cond[0])
     n_calls = -(-len(cond) // chunk)
     equal = -(-len(cond) // n_calls)  # so that the last call is not mostly padding
-    chunk = _whole_blocks(equal, block, mesh)
-    program = sampling_program(model, mesh, block)
+
+    def trace() -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
+        block = block_size(model, key, params, cond[0])
+        n = _whole_blocks(equal, block, mesh)
+        index = jax.ShapeDtypeStruct((n,), np.uint32)
+        rows = jax.ShapeDtypeStruct((n, *cond.shape[1:]), cond.dtype)
+        return sampling_program(model, mesh, block), (key, params, index, rows)
+
+    if store is None or mesh.size > 1:
+        program, (*_, rows) = trace()
+        chunk = rows.shape[0]
+    else:
+        program, chunk = store.program(equal, (params, cond[0]), trace)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
         yield run_program(program, key, params, part, first_index + start, chunk)
@@ -132,13 +145,14 @@ def _whole_blocks(chunk: int, block: int, mesh: Mesh) -> int:
 
 
 def block_size(model: GenerativeModel, key: Key, params: Params, cond: np.ndarray) -> int:
-    """Return the events of a block: enough numbers to occupy the cores of one device."""
+    """Return the events of a block, a power of two: enough numbers to occupy a device's cores."""
     if model.one_by_one:
         return 1
     n_components = jax.eval_shape(model.sample, key, params, cond).size
     on_cpu = jax.default_backend() == "cpu"
     largest, numbers = (64, _BLOCK_NUMBERS_CPU) if on_cpu else (4096, _BLOCK_NUMBERS)
-    return max(1, min(largest, numbers // n_components))
+    fitting = max(1, min(largest, numbers // n_components))
+    return 1 << (fitting.bit_length() - 1)
 
 
 def run_program(

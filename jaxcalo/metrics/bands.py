@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.estimate import Estimate
@@ -49,6 +48,8 @@ def error_band(members: np.ndarray) -> Band:
     Raises:
         InputError: fewer than two members.
     """
+    from scipy.special import stdtrit  # takes a sixth of a second
+
     n_members = len(members)
     if n_members < 2:
         raise InputError(

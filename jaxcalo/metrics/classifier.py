@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import expit, log_softmax
 
 from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
@@ -101,6 +100,8 @@ class _Scored(NamedTuple):
 
 def _score(test: np.ndarray, validation: np.ndarray) -> _Scored:
     """Calibrate on the test part and score the validation part."""
+    from scipy.special import expit  # takes a sixth of a second
+
     test_labels, labels = (np.repeat([0, 1], len(z) // 2) for z in (test, validation))
     calibrator = fit_calibrator(expit(test), test_labels)
     p = calibrator(expit(validation))
@@ -280,6 +281,8 @@ def log_posterior(
 
     Source: CaloChallenge, arXiv:2410.21611, section 4 (multiclass classifier).
     """
+    from scipy.special import log_softmax  # takes a sixth of a second
+
     if len(samples) < 2:
         raise InputError(
             f"log-posterior: expected samples of two or more generators, found {len(samples)};"

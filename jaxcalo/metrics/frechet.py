@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 from jaxcalo.errors import InputError
 from jaxcalo.metrics.clouds import check_clouds, draw_batches, largest_magnitude
@@ -103,6 +102,8 @@ def _root_overlap(first: np.ndarray, second: np.ndarray) -> float:
     matrix. It and the eigenvalues of a symmetric matrix are the LAPACK routines that also run
     quickly where the cores are busy; eigenvectors and singular values took 20 times as long there.
     """
+    from scipy.linalg import get_lapack_funcs  # takes a sixth of a second
+
     (pivoted_cholesky,) = get_lapack_funcs(("pstrf",), (first,))
     upper, pivot, rank, _ = pivoted_cholesky(first)
     factor = np.empty((len(first), rank))

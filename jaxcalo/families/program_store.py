@@ -1,0 +1,105 @@
+"""Sampling programs that are traced once and kept in a folder for the next process.
+
+Tracing a sampler takes a second or two, which JAX's own cache of compiled programs does not save:
+it is asked only when the program has been traced and lowered.
+"""
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax import export
+
+from jaxcalo.whole_files import write_all
+
+_PACKAGE = Path(__file__).parents[1]
+# Of JAX, that decide what is traced.
+_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)
+_SUM_BYTES = hashlib.sha256().digest_size
+
+_Program = Callable[..., Any]
+_Trace = Callable[[], tuple[jax.stages.Wrapped, tuple[Any, ...]]]
+
+
+class ProgramStore(NamedTuple):
+    """A folder of traced programs of one model; a file of it that is damaged is made anew.
+
+    Attributes:
+        folder: Where they are; made if it does not exist.
+        model: Names what decides the program of the model beside the shapes of its arguments.
+    """
+
+    folder: Path
+    model: str
+
+    def program(self, size: int, given: Any, trace: _Trace) -> tuple[_Program, int]:
+        """The program of one device for at least `size` events.
+
+        Args:
+            size: Events that are asked for.
+            given: The parameters and the condition of an event.
+            trace: Gives the jitted program and what it is called with, conditions last.
+
+        Returns:
+            The jitted program and its number of events.
+        """
+        path = self.folder / f"{self._name(size, given)}.stablehlo"
+        kept = _read(path)
+        if kept is None:
+            program, arguments = trace()
+            n = arguments[-1].shape[0]
+            try:
+                kept = export.export(program)(*arguments)
+            except (NotImplementedError, ValueError):
+                return program, n  # not every program can leave its process
+            _write(path, kept)
+        return jax.jit(kept.call), kept.in_avals[-1].shape[0]
+
+    def _name(self, size: int, given: Any) -> str:
+        """Of everything that decides the program."""
+        packages = ("jaxcalo", "jax", "jaxlib", "flax")
+        sources = sorted(_PACKAGE.rglob("*.py"))
+        leaves, tree = jax.tree.flatten(given)
+        decides = (
+            self.model,
+            size,
+            [(leaf.shape, str(leaf.dtype)) for leaf in leaves],
+            str(tree),
+            [version(package) for package in packages],
+            [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources],
+            [platform.machine(), jax.default_backend(), jax.devices()[0].device_kind],
+            [getattr(jax.config, name) for name in _SETTINGS],
+        )
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+def _read(path: Path) -> export.Exported | None:
+    """The program in a file; None if there is none that is whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    found, program = content[:_SUM_BYTES], content[_SUM_BYTES:]
+    if hashlib.sha256(program).digest() != found:
+        return None
+    return export.deserialize(bytearray(program))
+
+
+def _write(path: Path, program: export.Exported) -> None:
+    """Keep a program if the folder can be written to."""
+    content = bytes(program.serialize())
+    try:
+        write_all(path.parent, {path.name: hashlib.sha256(content).digest() + content})
+    except OSError as error:
+        logging.getLogger(__name__).debug("%s is not kept: %s", path, error)
