@@ -2,8 +2,8 @@
 
 A patch of cells is a token; the noise level and the conditions modulate every block (adaLN-zero).
 On a CPU it evaluates and trains several times faster than a U-Net of its size, because everything
-in it is a matrix product (experiments/benchmarks/network_speed.py). The axes of a grid are (layer,
-azimuth, radius) or (y, x).
+in it is a matrix product (experiments/benchmarks/network_profile.py). The axes of a grid are
+(layer, azimuth, radius) or (y, x).
 
 Source: Peebles & Xie, arXiv:2212.09748; patches of showers: Favaro et al., arXiv:2405.09629.
 """

@@ -70,7 +70,8 @@ class LinearAttention(nn.Module):
     """Residual attention at linear cost: x + GN(W_o (softmax(q) / sqrt(d)) (softmax(k)^T v)).
 
     q, k, v come from GN(x); softmax of q over its features, of k over the positions, in f32. Both
-    divisions and W_o act on the small matrix softmax(k)^T v or on the result.
+    divisions and W_o act on the small matrix softmax(k)^T v or on the result. That matrix is
+    (softmax(k)^T GN(x)) W_v, so that v itself is never made.
 
     Source: Shen et al., arXiv:1812.01243, eq. 5.
 
@@ -87,15 +88,16 @@ class LinearAttention(nn.Module):
         norm_in = GroupNorm(1, name="norm_in").weights(channels)
         norm_out = GroupNorm(1, name="norm_out").weights(channels)
         w_in, _ = Dense(3 * ATTENTION_WIDTH, use_bias=False, name="qkv").weights(channels)
+        w_q, w_k, w_v = jnp.split(w_in.astype(dtype), 3, axis=-1)
         w_out, bias = Dense(channels, name="out").weights(ATTENTION_WIDTH)
 
         def attend(x: Array) -> Array:
-            h = group_norm(x, *norm_in, 1).astype(dtype)
-            q, k, v = jnp.split(dense(h.reshape(-1, channels), w_in.astype(dtype)), 3, axis=-1)
-            q, k = q.astype(jnp.float32), k.astype(jnp.float32)
+            h = group_norm(x, *norm_in, 1).astype(dtype).reshape(-1, channels)
+            q, k = (dense(h, w).astype(jnp.float32) for w in (w_q, w_k))
             q = jnp.exp(q - lax.stop_gradient(jnp.max(q, axis=1, keepdims=True)))
             k = jnp.exp(k - lax.stop_gradient(jnp.max(k, axis=0)))
-            context = (k.astype(dtype).T @ v).astype(jnp.float32) / jnp.sum(k, axis=0)[:, None]
+            context = (k.astype(dtype).T @ h).astype(jnp.float32) / jnp.sum(k, axis=0)[:, None]
+            context = (context.astype(dtype) @ w_v).astype(jnp.float32)
             context = context @ w_out * ATTENTION_WIDTH**-0.5
             h = (q.astype(dtype) @ context.astype(dtype)).astype(jnp.float32)
             h = h / jnp.sum(q, axis=1, keepdims=True) + bias

@@ -30,10 +30,9 @@ def assert_one_line(capsys, code, *parts):
         assert part in err
 
 
-def spawn(*arguments, devices=1, quick=False):
-    """Start one verb as a process of its own, with faked devices; quick to compile, slow to run."""
+def spawn(*arguments, devices=1):
+    """Start one verb as a process of its own, with faked devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
-    flags += " --xla_backend_optimization_level=0" if quick else ""
     environment = os.environ | {"XLA_FLAGS": flags}
     command = [sys.executable, "-m", "jaxcalo", *(str(argument) for argument in arguments)]
     return subprocess.Popen(
@@ -41,8 +40,8 @@ def spawn(*arguments, devices=1, quick=False):
     )
 
 
-def spawned(*arguments, devices=1, quick=False):
+def spawned(*arguments, devices=1):
     """Run one verb as its own process; returns (exit code, standard output, standard error)."""
-    process = spawn(*arguments, devices=devices, quick=quick)
+    process = spawn(*arguments, devices=devices)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err

@@ -61,7 +61,7 @@ def cloud_run(tmp_path_factory, clouds):
 def train(recipe, folder, clouds, *options):
     """In a process with one device, whose sums are the same to the bit every time."""
     arguments = ("train", recipe, "--out", folder, "--data", clouds, *options)
-    code, _, err = spawned(*arguments, quick=True)
+    code, _, err = spawned(*arguments)
     assert code == 0, err
 
 

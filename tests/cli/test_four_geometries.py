@@ -39,14 +39,6 @@ PLAN += ["--optimizer.warmup-steps", 2, "--optimizer.learning-rate", 0.003]
 PLAN += ["--sampling.n-steps", 4]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Twenty steps of a tiny net are over before good machine code is made."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def numbers(value):
     """All numbers in a tree of dictionaries and lists."""
     if isinstance(value, dict | list):
@@ -55,7 +47,7 @@ def numbers(value):
     return [value] if isinstance(value, int | float) else []
 
 
-QUICK = ("ds1-photons",)  # of unequal layers
+QUICK = ("ds1-pions",)  # of unequal layers
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ TEST = sample_path("par04_lite_test")
 def two_stage(tmp_path_factory):
     """The folder of a finished tiny run of two stages."""
     folder = tmp_path_factory.mktemp("two_stage") / "run"
-    code, _, err = spawned("train", RECIPE, "--out", folder, quick=True)
+    code, _, err = spawned("train", RECIPE, "--out", folder)
     assert code == 0, err
     return folder
 
@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(two_stage, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(two_stage, copy)
     shutil.rmtree(copy / "checkpoints" / "24")
-    code, _, err = spawned("train", RECIPE, "--out", copy, quick=True)
+    code, _, err = spawned("train", RECIPE, "--out", copy)
     assert code == 0, err
     for name in ("loss_energies", "loss_shapes"):
         assert log(copy)[-2][name] == log(two_stage)[-2][name]

@@ -34,14 +34,6 @@ SMALL = ClassifierProtocol(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """The networks are small, and compile in half the time without optimisation."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def normal(seed, n, d=3):
     return np.array(jax.random.normal(jax.random.key(seed), (n, d)))
 
@@ -255,8 +247,8 @@ def test_grids_reach_the_residual_network_in_file_order(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_residual_network_separates_two_kinds_of_grids():
-    jax.config.update("jax_disable_most_optimizations", False)  # convolutions need them
     grid = (9, 8, 5)
     layers = tuple(PolarLayer(i, (0, 5, 10, 15, 20, 30), 8) for i in range(9))
     detector = Detector("tiny", "photon", 22, layers)

@@ -17,14 +17,6 @@ from jaxcalo.metrics.cloud_classifier import _divisions, _folds
 from jaxcalo.nets.classifier import MlpClassifier
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """The network is small, and compiles in half the time without optimisation."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def normal(seed, *shape):
     """Normal numbers, cut from as many for every shape: one compilation for all."""
     drawn = jax.random.normal(jax.random.key(seed), (2**14,))

@@ -1,19 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jaxcalo.metrics import discriminator
 from jaxcalo.metrics.discriminator import Recipe
 from jaxcalo.nets import MlpClassifier
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """The networks are small, and compile in half the time without optimisation."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def normal(seed, n, d):
