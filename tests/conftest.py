@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import jax
-import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 
@@ -20,21 +19,15 @@ _SETTINGS = {
     "jax_compilation_cache_dir": str(_CACHE),
     "jax_persistent_cache_min_compile_time_secs": 0.2,
     "jax_persistent_cache_min_entry_size_bytes": -1,
-    "jax_disable_most_optimizations": True,
 }
 
-for name, value in _SETTINGS.items():
-    jax.config.update(name, value)
-    os.environ[name.upper()] = str(value)
 
-
-@pytest.fixture(scope="module")
-def optimised():
-    """Good machine code, for tests that compute for longer than it takes to make it."""
-    name = "jax_disable_most_optimizations"
-    jax.config.update(name, False)
-    yield
-    jax.config.update(name, True)
+def pytest_configure(config):
+    """Set JAX up for this process and those of the tests; slow tests compute more than compile."""
+    quick = "not slow" in config.getoption("markexpr")
+    for name, value in {**_SETTINGS, "jax_disable_most_optimizations": quick}.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 def pytest_unconfigure(config):

@@ -247,7 +247,6 @@ def test_grids_reach_the_residual_network_in_file_order(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("optimised")
 def test_residual_network_separates_two_kinds_of_grids():
     grid = (9, 8, 5)
     layers = tuple(PolarLayer(i, (0, 5, 10, 15, 20, 30), 8) for i in range(9))

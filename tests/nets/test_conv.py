@@ -78,6 +78,17 @@ def test_gradients_of_all_forms_agree(grid, kernel, stride):
     assert_close(gradients("fold", "plain"), native)
 
 
+@pytest.mark.parametrize("rows", [1, 40, 1000], ids=["one", "two", "all"])
+def test_weight_gradient_is_the_same_from_parts_of_an_event(rows, monkeypatch):
+    monkeypatch.setattr("jaxcalo.nets.conv._ROWS", rows)  # 20 an azimuthal cell
+    x, w = case((6, 5, 4), (3, 3, 3))
+
+    def gradient(implementation):
+        return jax.grad(lambda w: jnp.sum(cylindrical_conv(x, w, UNIT, implementation) ** 2))(w)
+
+    assert_close(gradient("fold"), gradient("native"))
+
+
 def test_forward_mode_of_the_hand_written_form():
     x, w = case((6, 5, 4), (3, 3, 3))
     dx, dw = normal(2, x.shape), normal(3, w.shape)
