@@ -1,5 +1,8 @@
 """A tiny trained run, and one device."""
 
+import fcntl
+import os
+
 import jax
 import pytest
 from command_line import RECIPE, spawned
@@ -19,8 +22,14 @@ def one_device():
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """The folder of a finished tiny run, made by the command line."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    code, _, err = spawned("train", RECIPE, "--out", folder)
-    assert code == 0, err
-    return folder
+    """The folder of a finished tiny run, made by the command line; all workers share one."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    shared = tmp_path_factory.getbasetemp().parent / f"trained-{session}"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the second worker waits here
+        if not (shared / "done").exists():
+            code, _, err = spawned("train", RECIPE, "--out", shared / "run")
+            assert code == 0, err
+            (shared / "done").touch()
+    return shared / "run"

@@ -66,7 +66,8 @@ def test_doctor_checks_the_machine(capsys):
     assert "jax " in out
 
 
-@pytest.mark.parametrize("net", ["dit", pytest.param("unet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["dit", "unet"])
 def test_crystal_matrix_trains_and_samples(net, tmp_path):
     """The same verbs in two dimensions, with both networks."""
     crystals = load_geometry("ecal_crystals")

@@ -25,11 +25,8 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(
-    "model",
-    [MODELS["diffusion"], pytest.param(MODELS["gan"], marks=pytest.mark.slow)],
-    ids=MODELS,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_eight_devices_equal_one(model, tmp_path):
     made = toy_clouds(jax.random.key(1), 200)
     with CloudWriter(tmp_path / "clouds.h5", int(made.n_points.max())) as writer:

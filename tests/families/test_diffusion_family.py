@@ -131,7 +131,8 @@ def test_guidance_of_one_is_the_plain_model():
     batch = Batch(np.arange(8, dtype=np.int32), data(jax.random.key(0), 8))
     params = model_of(net, config).algorithm.init(jax.random.key(0), batch).params
     # A new network returns zero whatever the condition.
-    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(2), p.shape), params)
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda p: p + np.float32(0.3) * rng.normal(size=p.shape), params)
     cond = np.ones((4, 1), np.float32)
     plain, same, strong = (
         generate(

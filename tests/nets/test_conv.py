@@ -212,7 +212,6 @@ def test_auto_folds_on_a_cpu_only(monkeypatch):
         }
 
     assert ranks() == {4}
-    jax.clear_caches()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert ranks() == {5}
 
