@@ -7,8 +7,8 @@ MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
 Weights are copied and both must return the same numbers. JAX sees one device a core, which share a
 batch. Sampling is a loop of Euler steps: in JAX one jit-compiled scan, vmapped over blocks of 2 and
 of 4 events; in PyTorch a loop over the eager and over the compiled network, in both memory layouts.
-The fastest of each counts. Training is a step of Adam on a mean squared error. Calls take turns,
-with a pause between them in which the threads of the one let go of the cores.
+The fastest of each counts. Training is a step of Adam on a mean squared error. Programs take turns
+of half a second, with a pause between them in which the threads of the one let go of the cores.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from jaxcalo.training.sharding import AXIS, data_mesh
 
 LEARNING_RATE = 1e-4
 _PAUSE_S = 0.3
+_TURN_S = 0.5
 _BLOCKS = 2, 4  # events that a device samples together; jaxcalo's own programs take 4 of this size
 _SAME = 1e-4  # of the largest number that the network returns
 
@@ -231,7 +232,7 @@ def main() -> None:
                 case, params, batch, args.evaluations, compiled=not args.no_compile
             )
             for kind, made in ours.items():
-                times = alternate({**made, **theirs[kind]}, args.repeats, pause_s=_PAUSE_S)
+                times = alternate({**made, **theirs[kind]}, args.repeats, _PAUSE_S, _TURN_S)
                 first, best = (
                     min(calls, key=lambda name: times[name]["wall_ms"])
                     for calls in (made, theirs[kind])

@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from jaxcalo.cli.runtime import configure
+from jaxcalo.cli.runtime import configure, one_device_a_core
 from jaxcalo.errors import InputError
 
 _DESCRIPTION = (
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments in ([], ["help"]):
         arguments = ["--help"]
+    one_device_a_core(arguments)
     configure()
     sys.exit(_guarded(arguments))
 

@@ -7,6 +7,7 @@ from jaxcalo.data import Showers
 from jaxcalo.errors import InputError
 from jaxcalo.experiment.build import build, raw_condition
 from jaxcalo.experiment.run import TrainedModel
+from jaxcalo.families.map_events import map_events
 from jaxcalo.preprocess import check_conditions, prepare
 
 _TOGETHER = 32  # chosen, as in families/diffusion.py
@@ -48,7 +49,7 @@ def log_likelihoods(trained: TrainedModel, showers: Showers, seed: int = 0) -> n
 
     @jax.jit
     def of_showers(keys, showers):
-        return jax.lax.map(of_shower, (keys, showers), batch_size=_TOGETHER)
+        return map_events(of_shower, (keys, showers), _TOGETHER)
 
     keys = jax.random.split(jax.random.key(seed), len(showers.incident_energy_mev))
     return np.asarray(of_showers(keys, showers))

@@ -9,8 +9,9 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxcalo.families.program_store import ProgramStore
+from jaxcalo.families.program_store import ProgramStore, Traced
 from jaxcalo.training import AXIS, Algorithm
+from jaxcalo.training.sharding import first_devices
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params
 
 # Chosen: the smallest that kept both cores of a CPU busy with 720 voxels (64 events) and stays in
@@ -87,9 +88,9 @@ def generate_chunks(
         params: its parameters.
         cond: conditions, (n, c).
         chunk: events per call of the program, rounded up to whole blocks on every device.
-        mesh: the devices.
+        mesh: the devices; no more of them are used than there are blocks.
         first_index: global index of the first event.
-        store: keeps the traced program of a single device for the next process.
+        store: keeps the traced program of one process for the next.
 
     Yields:
         Arrays (at most chunk, ...) in order.
@@ -98,18 +99,20 @@ def generate_chunks(
     n_calls = -(-len(cond) // chunk)
     equal = -(-len(cond) // n_calls)  # so that the last call is not mostly padding
 
-    def trace() -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
+    def trace() -> Traced:
         block = block_size(model, key, params, cond[0])
-        n = _whole_blocks(equal, block, mesh)
+        used = first_devices(-(-equal // block), mesh)
+        n = _whole_blocks(equal, block, used)
         index = jax.ShapeDtypeStruct((n,), np.uint32)
         rows = jax.ShapeDtypeStruct((n, *cond.shape[1:]), cond.dtype)
-        return sampling_program(model, mesh, block), (key, params, index, rows)
+        program = sampling_program(model, used, block)
+        return Traced(program, (key, params, index, rows), used)
 
-    if store is None or mesh.size > 1:
-        program, (*_, rows) = trace()
+    if store is None or mesh.is_multi_process:
+        program, (*_, rows), _ = trace()
         chunk = rows.shape[0]
     else:
-        program, chunk = store.program(equal, (params, cond[0]), trace)
+        program, chunk = store.program(equal, (params, cond[0]), mesh, trace)
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
         yield run_program(program, key, params, part, first_index + start, chunk)

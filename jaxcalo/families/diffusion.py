@@ -33,6 +33,7 @@ from jaxcalo.diffusion import (
 from jaxcalo.diffusion.time_grids import uniform, uniform_log_snr
 from jaxcalo.families.base import Encode, GenerativeModel, Net
 from jaxcalo.families.cloud_mask import Mask, masked, masked_net, mean_scale
+from jaxcalo.families.map_events import map_events
 from jaxcalo.families.physics import PhysicsTerm, physics_loss
 from jaxcalo.families.process import (
     Diffusion,
@@ -282,7 +283,7 @@ def evaluate_diffusion(
 
         n = jax.tree.leaves(data)[0].shape[0]
         rows = (jax.random.split(key, n), jnp.arange(n), data)
-        found = jax.lax.map(of_event, rows, batch_size=EVALUATED_TOGETHER)
+        found = map_events(of_event, rows, EVALUATED_TOGETHER)
         return jax.tree.map(jnp.mean, found)
 
     return evaluate

@@ -17,6 +17,7 @@ from jax import Array
 from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel
+from jaxcalo.families.map_events import map_events
 from jaxcalo.families.process import event_keys
 from jaxcalo.families.two_stage import Evaluate
 from jaxcalo.nets import row_mask
@@ -160,7 +161,7 @@ def evaluate_gan(generator: Generator, critic: Critic, config: Gan, *, encode: E
             return of_real, of_generated
 
         index = jnp.arange(jax.tree.leaves(data)[0].shape[0])
-        real, generated = jax.lax.map(of_event, (index, data), batch_size=_EVALUATED_TOGETHER)
+        real, generated = map_events(of_event, (index, data), _EVALUATED_TOGETHER)
         differences = jax.tree.map(jnp.subtract, _spread(generated), _spread(real))
         return {"critic_gap": jnp.mean(real.score - generated.score)} | differences
 

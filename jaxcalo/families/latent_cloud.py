@@ -33,6 +33,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, Net
 from jaxcalo.families.cloud_mask import Mask, cloud_mask, masked_net
 from jaxcalo.families.diffusion import EVALUATED_TOGETHER, by_level, event_losses
+from jaxcalo.families.map_events import map_events
 from jaxcalo.families.process import Diffusion, check_maskable, event_keys
 from jaxcalo.families.sampling import Sampling, check_guidance, draw
 from jaxcalo.nets.cloud import POINT_SIZE
@@ -209,7 +210,7 @@ def evaluate_latent_cloud(
             return parts_of(key, params, _encoded(key, encode, one))[0]
 
         rows = (jnp.arange(jax.tree.leaves(data)[0].shape[0]), data)
-        found = jax.lax.map(of_event, rows, batch_size=EVALUATED_TOGETHER)
+        found = map_events(of_event, rows, EVALUATED_TOGETHER)
         whole = "validation_loss"
         names = {name: whole if name == "loss" else f"{whole}_{name}" for name in found}
         return {names[name]: jnp.mean(part) for name, part in found.items()}

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax import export
+from jax import Array, export
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from jaxcalo.training.sharding import AXIS, first_devices
+from jaxcalo.typing import Key
 from jaxcalo.whole_files import write_all
 
 _PACKAGE = Path(__file__).parents[1]
@@ -29,7 +33,20 @@ _SETTINGS = (
 _SUM_BYTES = hashlib.sha256().digest_size
 
 _Program = Callable[..., Any]
-_Trace = Callable[[], tuple[jax.stages.Wrapped, tuple[Any, ...]]]
+
+
+class Traced(NamedTuple):
+    """A program that is yet to be compiled.
+
+    Attributes:
+        program: Jitted.
+        arguments: What it is called with: key, parameters, indices (n,), conditions (n, c).
+        mesh: The devices it is for.
+    """
+
+    program: jax.stages.Wrapped
+    arguments: tuple[Any, ...]
+    mesh: Mesh
 
 
 class ProgramStore(NamedTuple):
@@ -43,30 +60,42 @@ class ProgramStore(NamedTuple):
     folder: Path
     model: str
 
-    def program(self, size: int, given: Any, trace: _Trace) -> tuple[_Program, int]:
-        """The program of one device for at least `size` events.
+    def program(
+        self, size: int, given: Any, mesh: Mesh, trace: Callable[[], Traced]
+    ) -> tuple[_Program, int]:
+        """The program for at least `size` events.
 
         Args:
             size: Events that are asked for.
             given: The parameters and the condition of an event.
-            trace: Gives the jitted program and what it is called with, conditions last.
+            mesh: The devices there are; the program is for the first of them.
+            trace: Makes the program.
 
         Returns:
             The jitted program and its number of events.
         """
-        path = self.folder / f"{self._name(size, given)}.stablehlo"
+        path = self.folder / f"{self._name(size, given, mesh)}.stablehlo"
         kept = _read(path)
         if kept is None:
-            program, arguments = trace()
-            n = arguments[-1].shape[0]
-            try:
-                kept = export.export(program)(*arguments)
-            except (NotImplementedError, ValueError):
-                return program, n  # not every program can leave its process
-            _write(path, kept)
-        return jax.jit(kept.call), kept.in_avals[-1].shape[0]
+            program, (key, *arguments), used = trace()
 
-    def _name(self, size: int, given: Any) -> str:
+            def of_key_data(key_data: Array, *arguments: Any) -> Any:
+                return program(jax.random.wrap_key_data(key_data), *arguments)
+
+            try:
+                exported = export.export(_on_devices(of_key_data, used))
+                kept = exported(jax.random.key_data(key), *arguments)
+            except (NotImplementedError, ValueError):
+                return program, arguments[-1].shape[0]  # not every program can leave its process
+            _write(path, kept)
+        whole = _on_devices(kept.call, first_devices(kept.nr_devices, mesh))
+
+        def of_key(key: Key, *arguments: Any) -> Any:
+            return whole(jax.random.key_data(key), *arguments)
+
+        return of_key, kept.in_avals[-1].shape[0]
+
+    def _name(self, size: int, given: Any, mesh: Mesh) -> str:
         """Of everything that decides the program."""
         packages = ("jaxcalo", "jax", "jaxlib", "flax")
         sources = sorted(_PACKAGE.rglob("*.py"))
@@ -74,14 +103,24 @@ class ProgramStore(NamedTuple):
         decides = (
             self.model,
             size,
+            mesh.size,
             [(leaf.shape, str(leaf.dtype)) for leaf in leaves],
             str(tree),
             [version(package) for package in packages],
             [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sources],
-            [platform.machine(), jax.default_backend(), jax.devices()[0].device_kind],
+            [platform.machine(), jax.default_backend(), mesh.devices.flat[0].device_kind],
             [getattr(jax.config, name) for name in _SETTINGS],
         )
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+def _on_devices(program: _Program, mesh: Mesh) -> jax.stages.Wrapped:
+    """A program of (key data, parameters, indices, conditions), the rows of the last two spread.
+
+    A file holds no typed keys: JAX cannot place them when it calls a program of several devices.
+    """
+    rows = NamedSharding(mesh, P(AXIS))
+    return jax.jit(program, in_shardings=(None, None, rows, rows))
 
 
 def _read(path: Path) -> export.Exported | None:

@@ -26,6 +26,7 @@ from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, NoiseMap
 from jaxcalo.families.density_buffer import BUFFER, DensityBuffer, draw_latent, with_buffer
 from jaxcalo.families.latent_cloud import latent_divergence
+from jaxcalo.families.map_events import map_events
 from jaxcalo.families.physics import PhysicsTerm, physics_loss
 from jaxcalo.families.process import event_keys
 from jaxcalo.families.vector_net import VectorNet, start
@@ -232,7 +233,7 @@ def evaluate_vae(
 
         n = jax.tree.leaves(data)[0].shape[0]
         rows = (jax.random.split(key, n), data)
-        found = jax.lax.map(of_event, rows, batch_size=_EVALUATED_TOGETHER)
+        found = map_events(of_event, rows, _EVALUATED_TOGETHER)
         reconstruction, divergence = (jnp.mean(part) for part in found)
         return {
             "validation_loss": reconstruction + config.beta * divergence,

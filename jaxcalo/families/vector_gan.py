@@ -22,6 +22,7 @@ from jax import Array
 from jaxcalo.diffusion import randn
 from jaxcalo.errors import InputError
 from jaxcalo.families.base import Encode, GenerativeModel, NoiseMap
+from jaxcalo.families.map_events import map_events
 from jaxcalo.families.physics import PhysicsTerm, physics_loss
 from jaxcalo.families.process import event_keys
 from jaxcalo.families.vector_net import VectorNet, encoded_sizes, start
@@ -171,7 +172,7 @@ def evaluate_vector_gan(
 
         n = jax.tree.leaves(data)[0].shape[0]
         rows = (jax.random.split(key, n), data)
-        real, made, gap = jax.lax.map(of_event, rows, batch_size=_EVALUATED_TOGETHER)
+        real, made, gap = map_events(of_event, rows, _EVALUATED_TOGETHER)
         differences = {
             f"{name}_difference": jnp.max(jnp.abs(of(made, axis=0) - of(real, axis=0)))
             for name, of in (("mean", jnp.mean), ("width", jnp.std))

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax import Array
 
 from jaxcalo.errors import InputError
+from jaxcalo.nets.attention import attention
 from jaxcalo.nets.embeddings import ConditionEmbedding, cylindrical_encoding, planar_encoding
 from jaxcalo.nets.linear import Dense, zeros
 from jaxcalo.nets.norm import layer_norm
@@ -85,15 +86,13 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Array, condition: Array) -> Array:
         """Advance the tokens x (b, t, width) f32 under a condition (b, embedding_size)."""
-        (n, t, width), dtype = x.shape, self.compute_dtype
+        width, dtype = x.shape[-1], self.compute_dtype
         modulation = Dense(6 * width, kernel_init=zeros, name="modulation")(condition)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation, 6, axis=-1)
 
         h = _modulated(x, shift_1, scale_1)
         qkv = Dense(3 * width, compute_dtype=dtype, name="qkv")(h)
-        q, k, v = jnp.split(qkv.reshape(n, t, 3 * self.n_heads, -1), 3, axis=2)
-        # The cuDNN kernel has no forward-mode derivative, which some objectives need.
-        h = jax.nn.dot_product_attention(q, k, v, implementation="xla").reshape(n, t, width)
+        h = attention(*jnp.split(qkv, 3, axis=-1), self.n_heads)
         x = x + gate_1[:, None] * Dense(width, compute_dtype=dtype, name="out")(h)
 
         h = _modulated(x, shift_2, scale_2)

@@ -17,6 +17,7 @@ from flax import linen as nn
 from jax import Array
 
 from jaxcalo.errors import InputError
+from jaxcalo.nets.attention import attention
 from jaxcalo.nets.embeddings import ConditionEmbedding
 from jaxcalo.nets.linear import Dense, scaled_uniform, zeros
 from jaxcalo.nets.norm import layer_norm
@@ -39,31 +40,6 @@ def coordinate_waves(x: Array, n_octaves: int) -> Array:
     phase = x.astype(jnp.float32)[..., None] * jnp.asarray(frequencies, jnp.float32)
     waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
     return waves.reshape(*x.shape[:-1], -1)
-
-
-def attention(q: Array, k: Array, v: Array, n_heads: int, mask: Array | None = None) -> Array:
-    """Scaled dot-product attention of several heads, in f32; memory O(n_heads t s).
-
-    Args:
-        q: (b, t, width).
-        k: (b, s, width).
-        v: (b, s, width).
-        n_heads: they divide the width.
-        mask: (b, s) bool, what may be attended to; None: all.
-
-    Returns:
-        (b, t, width) f32.
-    """
-
-    def heads(a: Array) -> Array:
-        return a.astype(jnp.float32).reshape(*a.shape[:-1], n_heads, -1)
-
-    mask = None if mask is None else mask[:, None, None]
-    # The cuDNN kernel has no forward-mode derivative, which some objectives need.
-    out = jax.nn.dot_product_attention(
-        heads(q), heads(k), heads(v), mask=mask, implementation="xla"
-    )
-    return out.reshape(q.shape)
 
 
 def _modulated(x: Array, shift: Array, scale: Array) -> Array:
@@ -97,16 +73,15 @@ class SetBlock(nn.Module):
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation, 6, axis=-1)
 
         h = _modulated(x, shift_1, scale_1)
-        q, k, v = jnp.split(self._dense(3 * width, "qkv")(h), 3, axis=-1)
+        q, k, v = self._parts(h, 3, "qkv")
         if landmarks is None:
             h = attention(q, k, v, self.n_heads, mask)
         else:
-            asked = self._dense(width, "landmark_q")(layer_norm(landmarks))
+            (asked,) = self._parts(layer_norm(landmarks), 1, "landmark_q")
             seen = attention(asked, k, v, self.n_heads, mask)
             landmarks = landmarks + self._dense(width, "landmark_out")(seen)
             landmarks = landmarks + self._mlp(layer_norm(landmarks), "landmark_mlp")
-            kv = self._dense(2 * width, "landmark_kv")(layer_norm(landmarks))
-            k, v = jnp.split(kv, 2, axis=-1)
+            k, v = self._parts(layer_norm(landmarks), 2, "landmark_kv")
             h = attention(q, k, v, self.n_heads)
         x = x + gate_1[:, None] * self._dense(width, "out")(h)
         h = self._mlp(_modulated(x, shift_2, scale_2), "mlp")
@@ -114,6 +89,11 @@ class SetBlock(nn.Module):
 
     def _dense(self, features: int, name: str) -> Dense:
         return Dense(features, compute_dtype=self.compute_dtype, name=name)
+
+    def _parts(self, h: Array, n: int, name: str) -> list[Array]:
+        """Queries, keys or values of the attention, f32."""
+        parts = self._dense(n * h.shape[-1], name)(h).astype(jnp.float32)
+        return jnp.split(parts, n, axis=-1)
 
     def _mlp(self, h: Array, name: str) -> Array:
         inner = self._dense(int(self.mlp_ratio * h.shape[-1]), f"{name}_in")(h)

@@ -73,6 +73,13 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(devices if devices is not None else jax.devices()), (AXIS,))
 
 
+def first_devices(n: int, mesh: Mesh) -> Mesh:
+    """The first n devices of a mesh; all of it if it has fewer or belongs to several processes."""
+    if n >= mesh.size or mesh.is_multi_process:
+        return mesh
+    return Mesh(mesh.devices[:n], mesh.axis_names)
+
+
 def map_step(
     algorithm: "Algorithm", mesh: Mesh
 ) -> "Callable[[Key, TrainState, Batch], tuple[TrainState, Metrics]]":

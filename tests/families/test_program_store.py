@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcalo.families import GenerativeModel, ProgramStore, generate_chunks
+from jaxcalo.families.program_store import _read
 from jaxcalo.training import Algorithm, data_mesh
 
 PARAMS = {"scale": jnp.asarray(2.0)}
@@ -89,6 +90,13 @@ def test_program_that_cannot_leave_its_process(store):
     assert not store.folder.exists()
 
 
-def test_several_devices_keep_nothing(store):
-    np.testing.assert_array_equal(events(noisy, store, n_devices=4), events(noisy, None))
-    assert not store.folder.exists()
+@pytest.mark.parametrize(("n_devices", "used"), [(2, 2), (8, 3)])
+def test_several_devices_keep_theirs_and_no_more_are_used_than_have_a_block(store, n_devices, used):
+    plain = events(noisy, None, cond=COND, chunk=150)
+    for sample in (noisy, untraced):
+        found = events(sample, store, cond=COND, chunk=150, n_devices=n_devices)
+        np.testing.assert_allclose(found, plain, rtol=1e-6)
+    (path,) = store.folder.iterdir()
+    assert _read(path).nr_devices == used
+    with pytest.raises(AssertionError, match="traced again"):
+        events(untraced, store, chunk=150)

@@ -9,7 +9,7 @@ from net_cases import normal, quick_jit
 
 from jaxcalo.errors import InputError
 from jaxcalo.nets import PointTransformer
-from jaxcalo.nets.point_transformer import attention, coordinate_waves
+from jaxcalo.nets.point_transformer import coordinate_waves
 
 SMALL = {"width": 8, "depth": 1, "n_heads": 2, "n_octaves": 2, "embedding_size": 6}
 MASK = jnp.array([[True, True, True, True, True], [True, False, True, False, False]])
@@ -19,18 +19,6 @@ def example(**options):
     net = PointTransformer(**{**SMALL, "n_landmarks": 3, **options})
     args = (normal(0, (2, 5, 4)), MASK, normal(1, (2,)), normal(2, (2, 2)))
     return net, args
-
-
-def test_attention_equals_its_formula():
-    q, k, v = (np.asarray(normal(i, (2, n, 6))) for i, n in enumerate((3, 5, 5)))
-    found = np.asarray(quick_jit(attention, static_argnums=3)(q, k, v, 2, MASK))
-    for b in range(2):
-        real = np.asarray(MASK[b])
-        for part in (slice(0, 3), slice(3, 6)):
-            logits = q[b][:, part] @ k[b][real, part].T / math.sqrt(3)
-            weights = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-            expected = weights @ v[b][real, part]
-            np.testing.assert_allclose(found[b][:, part], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_waves_of_the_coordinates():
