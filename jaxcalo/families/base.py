@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxcalo.families.program_store import ProgramStore, Traced
+from jaxcalo.families.program_store import Program, ProgramStore
 from jaxcalo.training import AXIS, Algorithm
 from jaxcalo.training.sharding import first_devices
 from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params
@@ -18,6 +18,9 @@ from jaxcalo.typing import Cond, Conds, Event, Events, Key, Params
 # its cache with 6480 (4), and room for an accelerator.
 _BLOCK_NUMBERS_CPU = 64 * 735
 _BLOCK_NUMBERS = 2**22
+
+# XLA's program of a single device differs from that of several, which all make the same bits.
+_FEWEST_DEVICES = 2
 
 # One event of a data set (any pytree) to what a model learns: (key, datum) -> (event, condition).
 Encode = Callable[[Key, Any], tuple[Event, Cond]]
@@ -80,7 +83,8 @@ def generate_chunks(
 
     Event i draws from fold_in(key, first_index + i) alone and is computed in a block of a size that
     depends on nothing but the model: it is the same, to the bit, whatever the chunk or the part of
-    a job array that makes it, and to rounding whatever the number of devices.
+    a job array that makes it, and whatever the number of devices from two on; one device gives it
+    to rounding.
 
     Args:
         key: the key of the whole sample.
@@ -88,7 +92,7 @@ def generate_chunks(
         params: its parameters.
         cond: conditions, (n, c).
         chunk: events per call of the program, rounded up to whole blocks on every device.
-        mesh: the devices; no more of them are used than there are blocks.
+        mesh: the devices; no more of them are used than there are blocks, but two if there are.
         first_index: global index of the first event.
         store: keeps the traced program of one process for the next.
 
@@ -99,20 +103,18 @@ def generate_chunks(
     n_calls = -(-len(cond) // chunk)
     equal = -(-len(cond) // n_calls)  # so that the last call is not mostly padding
 
-    def trace() -> Traced:
+    def make() -> Program:
         block = block_size(model, key, params, cond[0])
-        used = first_devices(-(-equal // block), mesh)
-        n = _whole_blocks(equal, block, used)
-        index = jax.ShapeDtypeStruct((n,), np.uint32)
-        rows = jax.ShapeDtypeStruct((n, *cond.shape[1:]), cond.dtype)
-        program = sampling_program(model, used, block)
-        return Traced(program, (key, params, index, rows), used)
+        used = first_devices(max(_FEWEST_DEVICES, -(-len(cond) // block)), mesh)
+        return Program(
+            sampling_program(model, used, block), _whole_blocks(equal, block, used), used
+        )
 
     if store is None or mesh.is_multi_process:
-        program, (*_, rows), _ = trace()
-        chunk = rows.shape[0]
+        program, chunk, used = make()
     else:
-        program, chunk = store.program(equal, (params, cond[0]), mesh, trace)
+        program, chunk, used = store.program((len(cond), chunk), key, (params, cond[0]), mesh, make)
+    params = jax.device_put(params, NamedSharding(used, P()))
     for start in range(0, len(cond), chunk):
         part = cond[start : start + chunk]
         yield run_program(program, key, params, part, first_index + start, chunk)

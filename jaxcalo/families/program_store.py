@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array, export
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxcalo.training.sharding import AXIS, first_devices
-from jaxcalo.typing import Key
+from jaxcalo.typing import Key, Params
 from jaxcalo.whole_files import write_all
 
 _PACKAGE = Path(__file__).parents[1]
@@ -32,20 +33,18 @@ _SETTINGS = (
 )
 _SUM_BYTES = hashlib.sha256().digest_size
 
-_Program = Callable[..., Any]
 
-
-class Traced(NamedTuple):
-    """A program that is yet to be compiled.
+class Program(NamedTuple):
+    """A sampling program.
 
     Attributes:
-        program: Jitted.
-        arguments: What it is called with: key, parameters, indices (n,), conditions (n, c).
+        call: Jitted: (key, parameters, indices (size,), conditions (size, c)) -> (size, ...).
+        size: Events that it makes.
         mesh: The devices it is for.
     """
 
-    program: jax.stages.Wrapped
-    arguments: tuple[Any, ...]
+    call: Callable[..., Any]
+    size: int
     mesh: Mesh
 
 
@@ -61,48 +60,47 @@ class ProgramStore(NamedTuple):
     model: str
 
     def program(
-        self, size: int, given: Any, mesh: Mesh, trace: Callable[[], Traced]
-    ) -> tuple[_Program, int]:
-        """The program for at least `size` events.
+        self,
+        asked: tuple[int, int],
+        key: Key,
+        given: tuple[Params, np.ndarray],
+        mesh: Mesh,
+        make: Callable[[], Program],
+    ) -> Program:
+        """The program for a number of events.
 
         Args:
-            size: Events that are asked for.
-            given: The parameters and the condition of an event.
+            asked: The number, and how many one call is to make, which is rounded up.
+            key: Of the whole sample.
+            given: The parameters and the condition of one event, (c,).
             mesh: The devices there are; the program is for the first of them.
-            trace: Makes the program.
-
-        Returns:
-            The jitted program and its number of events.
+            make: Makes the program if there is none.
         """
-        path = self.folder / f"{self._name(size, given, mesh)}.stablehlo"
+        path = self.folder / f"{self._name(asked, given, mesh)}.stablehlo"
         kept = _read(path)
         if kept is None:
-            program, (key, *arguments), used = trace()
-
-            def of_key_data(key_data: Array, *arguments: Any) -> Any:
-                return program(jax.random.wrap_key_data(key_data), *arguments)
-
+            made = make()
             try:
-                exported = export.export(_on_devices(of_key_data, used))
-                kept = exported(jax.random.key_data(key), *arguments)
+                kept = _export(made, key, *given)
             except (NotImplementedError, ValueError):
-                return program, arguments[-1].shape[0]  # not every program can leave its process
+                return made  # not every program can leave its process
             _write(path, kept)
-        whole = _on_devices(kept.call, first_devices(kept.nr_devices, mesh))
+        used = first_devices(kept.nr_devices, mesh)
+        whole = _on_devices(kept.call, used)
 
         def of_key(key: Key, *arguments: Any) -> Any:
             return whole(jax.random.key_data(key), *arguments)
 
-        return of_key, kept.in_avals[-1].shape[0]
+        return Program(of_key, kept.in_avals[-1].shape[0], used)
 
-    def _name(self, size: int, given: Any, mesh: Mesh) -> str:
+    def _name(self, asked: tuple[int, int], given: tuple[Params, np.ndarray], mesh: Mesh) -> str:
         """Of everything that decides the program."""
         packages = ("jaxcalo", "jax", "jaxlib", "flax")
         sources = sorted(_PACKAGE.rglob("*.py"))
         leaves, tree = jax.tree.flatten(given)
         decides = (
             self.model,
-            size,
+            asked,
             mesh.size,
             [(leaf.shape, str(leaf.dtype)) for leaf in leaves],
             str(tree),
@@ -114,11 +112,21 @@ class ProgramStore(NamedTuple):
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
 
-def _on_devices(program: _Program, mesh: Mesh) -> jax.stages.Wrapped:
-    """A program of (key data, parameters, indices, conditions), the rows of the last two spread.
+def _export(program: Program, key: Key, params: Params, cond: np.ndarray) -> export.Exported:
+    """The program with the key's data in place of the key, which JAX places on one device only."""
 
-    A file holds no typed keys: JAX cannot place them when it calls a program of several devices.
-    """
+    def of_key_data(key_data: Array, *arguments: Any) -> Any:
+        return program.call(jax.random.wrap_key_data(key_data), *arguments)
+
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
+    index = jax.ShapeDtypeStruct((program.size,), np.uint32)
+    rows = jax.ShapeDtypeStruct((program.size, *cond.shape), cond.dtype)
+    exported = export.export(_on_devices(of_key_data, program.mesh))
+    return exported(jax.random.key_data(key), shapes, index, rows)
+
+
+def _on_devices(program: Callable[..., Any], mesh: Mesh) -> jax.stages.Wrapped:
+    """A program of (key data, parameters, indices, conditions), the rows of the last two spread."""
     rows = NamedSharding(mesh, P(AXIS))
     return jax.jit(program, in_shardings=(None, None, rows, rows))
 

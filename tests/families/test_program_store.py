@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jaxcalo.families import GenerativeModel, ProgramStore, generate_chunks
 from jaxcalo.families.program_store import _read
@@ -16,6 +18,7 @@ COND = np.linspace(0, 1, 150, dtype=np.float32)[:, None]
 def events(sample, store, params=PARAMS, cond=COND, chunk=100, n_devices=1):
     model = GenerativeModel(Algorithm(lambda *_: None, lambda *_: None), sample)
     mesh = data_mesh(jax.devices()[:n_devices])
+    params = jax.device_put(params, NamedSharding(mesh, P()))  # as they come from a run
     key = jax.random.key(3)
     chunks = generate_chunks(key, model, params, cond, chunk=chunk, mesh=mesh, store=store)
     return np.concatenate(list(chunks))
@@ -90,13 +93,15 @@ def test_program_that_cannot_leave_its_process(store):
     assert not store.folder.exists()
 
 
-@pytest.mark.parametrize(("n_devices", "used"), [(2, 2), (8, 3)])
-def test_several_devices_keep_theirs_and_no_more_are_used_than_have_a_block(store, n_devices, used):
-    plain = events(noisy, None, cond=COND, chunk=150)
+@pytest.mark.parametrize(("n_devices", "n", "used"), [(2, 150, 2), (8, 150, 3), (8, 5, 2)])
+def test_several_devices_keep_theirs_and_no_more_are_used_than_have_a_block(
+    store, n_devices, n, used
+):
+    plain = events(noisy, None)[:n]
     for sample in (noisy, untraced):
-        found = events(sample, store, cond=COND, chunk=150, n_devices=n_devices)
+        found = events(sample, store, cond=COND[:n], chunk=20, n_devices=n_devices)
         np.testing.assert_allclose(found, plain, rtol=1e-6)
     (path,) = store.folder.iterdir()
     assert _read(path).nr_devices == used
     with pytest.raises(AssertionError, match="traced again"):
-        events(untraced, store, chunk=150)
+        events(untraced, store, cond=COND[:n], chunk=20)
