@@ -92,7 +92,8 @@ class Block(nn.Module):
 
         h = _modulated(x, shift_1, scale_1)
         qkv = Dense(3 * width, compute_dtype=dtype, name="qkv")(h)
-        h = attention(*jnp.split(qkv, 3, axis=-1), self.n_heads)
+        q, k, v = jnp.split(qkv, 3, axis=-1)
+        h = attention(q, k, v, self.n_heads)
         x = x + gate_1[:, None] * Dense(width, compute_dtype=dtype, name="out")(h)
 
         h = _modulated(x, shift_2, scale_2)
