@@ -31,6 +31,10 @@ def epoch_order(
 ) -> EpochOrder:
     """Return the order of one epoch, the same on every machine.
 
+    No device takes part: its turn would come after all training steps in flight, and the next batch
+    would have to wait for them. NumPy promises the same numbers for ever of its bit generators,
+    but not of `Generator.permutation`.
+
     Args:
         key: decides all epochs.
         epoch: which of them, 0 or more.
@@ -38,18 +42,13 @@ def epoch_order(
         block_rows: neighbouring rows that stay in one window.
         blocks_per_window: blocks that are shuffled together.
     """
-    key = jax.device_put(key, _host_device())
-    key_blocks, key_rows = jax.random.split(jax.random.fold_in(key, epoch))
-    n_blocks = -(-n_rows // block_rows)
-    place = np.asarray(jax.random.permutation(key_blocks, n_blocks))
-    rows = np.asarray(jax.random.permutation(key_rows, n_rows)).astype(np.int64)
+    seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
+    place = _permutation([*seed, epoch, 0], -(-n_rows // block_rows))
+    rows = _permutation([*seed, epoch, 1], n_rows)
     window = place[rows // block_rows] // blocks_per_window
     return EpochOrder(rows[np.argsort(window, kind="stable")], np.cumsum(np.bincount(window)))
 
 
-def _host_device() -> jax.Device:
-    """Return a CPU device, or another where JAX may use none: the numbers are the same."""
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:
-        return jax.local_devices()[0]
+def _permutation(seed: list[int], n: int) -> np.ndarray:
+    """Return 0, ..., n - 1 in random order, by sorting random numbers of 64 bits."""
+    return np.argsort(np.random.Philox(seed).random_raw(n), kind="stable")

@@ -203,6 +203,12 @@ def test_order_is_a_permutation_of_whole_blocks_in_windows():
     assert len({frozenset(o.rows[: o.window_stops[0]] // 10) for o in orders}) > 1
 
 
+def test_order_is_the_same_on_every_machine():
+    order = epoch_order(KEY, 3, n_rows=12, block_rows=3, blocks_per_window=2)
+    assert order.rows.tolist() == [6, 1, 7, 2, 0, 8, 4, 9, 10, 3, 11, 5]
+    assert order.window_stops.tolist() == [6, 12]
+
+
 def test_first_batches_are_uniform_over_the_rows():
     # 200 epochs, mean row of the first batch of 10 of 100: standard error of the mean below
     loader = memory_loader(KEY, numbered(100), 10)
