@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 import tyro
 
 from jaxcalo.cli.train import run_training
@@ -20,6 +21,7 @@ from jaxcalo.experiment import (
     to_record,
 )
 from jaxcalo.families import ConsistencyDistillation, ProgressiveDistillation
+from jaxcalo.training import join_processes
 
 Student = Literal["consistency", "progressive"]
 
@@ -33,12 +35,15 @@ class _Options:
             again.
         out: The student's run folder, by default RUN-consistency or RUN-progressive. An existing
             run of the same configuration goes on where it stopped.
+        multi_process: Train together with the other processes that were started with this command,
+            as `jaxcalo train` does.
         dry_run: Print the whole configuration and stop.
         experiment: The student's fields.
     """
 
     to: Student
     out: Path
+    multi_process: bool = False
     dry_run: bool = False
     experiment: Annotated[
         Experiment | CloudExperiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff
@@ -53,6 +58,8 @@ def distill_main(arguments: list[str]) -> None:
         "consistency": ConsistencyDistillation(),
         "progressive": ProgressiveDistillation(),
     }[to]
+    if "--multi-process" in arguments and "--dry-run" not in arguments:
+        join_processes()  # before the teacher is put on the devices
     trained = load_trained(run)
     if isinstance(trained, TrainedClouds):
         default = cloud_student_of(trained, run, few_steps)
@@ -70,7 +77,7 @@ def distill_main(arguments: list[str]) -> None:
         args=arguments[1:],
         prog=f"jaxcalo distill {run}",
         description="Distil a trained run into a student that samples in few steps.",
-        default=_Options(to, default_out, False, default),
+        default=_Options(to, default_out, experiment=default),
         config=(tyro.conf.AvoidSubcommands,),
     )
     experiment = options.experiment
@@ -83,7 +90,10 @@ def distill_main(arguments: list[str]) -> None:
         print(json.dumps(to_record(experiment), indent=2))
         return
     run_training(experiment, options.out)
-    print(f"student: {options.out}; sample it with: jaxcalo sample {options.out} -n 1000 -o FILE")
+    if jax.process_index() == 0:
+        print(
+            f"student: {options.out}; sample it with: jaxcalo sample {options.out} -n 1000 -o FILE"
+        )
 
 
 def _kind(arguments: list[str]) -> Student:
@@ -107,6 +117,7 @@ def distill_help(
     /,
     to: Student,
     out: Path | None = None,
+    multi_process: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Distil a trained run into a student that samples in one step, or in a few.
@@ -119,8 +130,11 @@ def distill_help(
         to: consistency: one evaluation, or a few; progressive: DDIM, its steps halved again and
             again.
         out: The student's run folder, by default RUN-consistency or RUN-progressive.
+        multi_process: Train together with the other processes that were started with this command,
+            one for each node or GPU, as `jaxcalo train --multi-process` does.
         dry_run: Print the whole configuration and stop.
     """
     arguments = [str(run), "--to", to]
     arguments += ["--out", str(out)] if out else []
+    arguments += ["--multi-process"] * multi_process
     distill_main(arguments + ["--dry-run"] * dry_run)

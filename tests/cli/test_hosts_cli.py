@@ -13,12 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from command_line import assert_one_line, run
+from command_line import assert_one_line, run, spawned
 
 from jaxcalo.cli.recipes import load_recipe
 from jaxcalo.data import write_four_lepton
 from jaxcalo.data.toy_leptons import toy_leptons
-from jaxcalo.experiment import load_lepton_run, train_leptons
+from jaxcalo.experiment import load_lepton_run, load_run, train_leptons
 from jaxcalo.training import data_mesh, read_metrics
 
 RECIPE = """
@@ -44,11 +44,11 @@ def recipe(tmp_path_factory):
 
 
 def start_two(*arguments):
-    """Two processes of `jaxcalo train`, of one device each."""
+    """Two processes of one verb, of one device each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "jaxcalo", "train", *map(str, arguments), "--multi-process"]
+    command = [sys.executable, "-m", "jaxcalo", *map(str, arguments), "--multi-process"]
     told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     return [
         subprocess.Popen(
@@ -73,8 +73,8 @@ def losses(folder):
     return {r["step"]: r["loss"] for r in records if "loss" in r}
 
 
-def assert_equal_to_the_bit(one, other):
-    params = [jax.device_get(load_lepton_run(folder).params) for folder in (one, other)]
+def assert_equal_to_the_bit(one, other, load=load_lepton_run):
+    params = [jax.device_get(load(folder).params) for folder in (one, other)]
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
@@ -82,7 +82,7 @@ def assert_equal_to_the_bit(one, other):
 def test_two_processes_train_as_one_and_one_goes_on(recipe, tmp_path):
     two, one = tmp_path / "two", tmp_path / "one"
     experiment, mesh = load_recipe(str(recipe)), data_mesh(jax.local_devices()[:2])
-    codes, said = ended(start_two(recipe, "--out", two))
+    codes, said = ended(start_two("train", recipe, "--out", two))
     assert codes == [0, 0], said
     assert "training" in said[0]
     assert "training" not in said[1]
@@ -97,9 +97,23 @@ def test_two_processes_train_as_one_and_one_goes_on(recipe, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_distil_as_one(trained, tmp_path):
+    two, one = tmp_path / "two", tmp_path / "one"
+    arguments = ["distill", trained, "--to", "consistency", "--training.n-steps", 6, "--out"]
+    codes, said = ended(start_two(*arguments, two))
+    assert codes == [0, 0], said
+    code, _, err = spawned(*arguments, one, devices=2)
+    assert code == 0, err
+    assert_equal_to_the_bit(two, one, load_run)
+    params = [load_run(folder).params for folder in (two, trained)]
+    moved = jax.tree.map(lambda a, b: np.any(a != b), *params)
+    assert any(jax.tree.leaves(moved))
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_one_step(recipe, tmp_path):
     out = tmp_path / "run"
-    processes = start_two(recipe, "--out", out, "--training.n-steps", 10**6)
+    processes = start_two("train", recipe, "--out", out, "--training.n-steps", 10**6)
     while all(p.poll() is None for p in processes) and not read_metrics(out / "metrics.jsonl"):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
@@ -115,6 +129,8 @@ def test_who_the_processes_are_must_be_said(tmp_path, capsys, monkeypatch):
     code = run("train", "par04_lite", "--out", tmp_path / "x", "--multi-process")
     assert_one_line(capsys, code, "--multi-process", "found no $JAX_NUM_PROCESSES")
     assert not (tmp_path / "x").exists()
+    code = run("distill", tmp_path / "teacher", "--to", "consistency", "--multi-process")
+    assert_one_line(capsys, code, "--multi-process", "found no $JAX_NUM_PROCESSES")
 
 
 SLURM = Path(__file__).parents[2] / "experiments" / "slurm"
