@@ -37,7 +37,7 @@ _CONTAINERS = ("while", "call", "conditional")  # their time is that of what is 
 def places(compiled: jax.stages.Compiled) -> dict[str, str]:
     """Where every instruction of a program was traced, by its name."""
     found = {}
-    for line in compiled.as_text().splitlines():
+    for line in (compiled.as_text() or "").splitlines():
         match = re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = .*op_name=\"([^\"]*)\"", line)
         if match:
             found[match[1]] = match[2]
@@ -98,7 +98,9 @@ def main() -> None:
         "forward": (net.apply, (params, *inputs)),
         "forward and backward": (jax.value_and_grad(loss), (params,)),
     }
-    results = {name: profile(*made, args.repeats) for name, made in passes.items()}
+    results = {
+        name: profile(function, given, args.repeats) for name, (function, given) in passes.items()
+    }
     for name, parts in results.items():
         print(f"{name}, ms")
         for part, ms in parts.items():

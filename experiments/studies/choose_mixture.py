@@ -18,6 +18,7 @@ from jaxcalo.cli.recipes import load_recipe
 from jaxcalo.cli.runtime import configure
 from jaxcalo.data import read_four_lepton
 from jaxcalo.errors import InputError
+from jaxcalo.experiment import LeptonExperiment
 from jaxcalo.experiment.manifest import write_json
 from jaxcalo.families import GaussianMixture, choose_mixture, evaluate_mixture
 from jaxcalo.preprocess import fit_leptons, lepton_transform
@@ -44,6 +45,7 @@ def main() -> None:
     args = parser.parse_args()
 
     recipe = load_recipe(str(RECIPE))
+    assert isinstance(recipe, LeptonExperiment)
     events = read_four_lepton(args.data)
     n_train = events.n_events - int(recipe.data.validation_fraction * events.n_events)
     training, held_out = events.rows(slice(n_train)), events.rows(slice(n_train, None))

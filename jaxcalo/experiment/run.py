@@ -1,5 +1,6 @@
 """A run folder: train into it, resume it, load a trained model from it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,8 +259,13 @@ def _load_teacher(experiment: Experiment, mesh: Mesh) -> TrainedModel | None:
         return None
     trained = load_run(Path(experiment.teacher.run), mesh=mesh)
     check_teacher(experiment.teacher, trained.step)
+    known, energies = trained.experiment, trained.experiment.energies
+    if energies is not None and experiment.energies is not None:
+        # How the energies are sampled is the student's own affair; they are not trained again.
+        energies = dataclasses.replace(energies, sampling=experiment.energies.sampling)
+        known = dataclasses.replace(known, energies=energies)
     for field in ("preprocess", "energies", "net", "diffusion"):
-        if getattr(experiment, field) != getattr(trained.experiment, field):
+        if getattr(experiment, field) != getattr(known, field):
             raise InputError(
                 f"--{field}: expected the teacher's for its student, found another; "
                 f"leave the fields of {field} as they are"

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from command_line import run, spawned
+from command_line import assert_one_line, run, spawned
 
 from jaxcalo.data import read_showers, sample_path
 from jaxcalo.experiment import load_run
@@ -69,10 +69,15 @@ def test_a_stopped_run_goes_on_to_the_same_bits(two_stage, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_student_keeps_its_teacher_s_energies(two_stage, tmp_path):
+def test_a_student_keeps_its_teacher_s_energies_and_may_sample_them_faster(
+    two_stage, tmp_path, capsys
+):
     student = tmp_path / "student"
     options = ["--out", student, "--training.n-steps", 8, "--training.checkpoints.every", 8]
-    assert run("distill", two_stage, "--to", "consistency", *options) == 0
+    distill = ["distill", two_stage, "--to", "consistency", *options]
+    assert_one_line(capsys, run(*distill, "--energies.width", 8), "--energies", "the teacher's")
+    assert run(*distill, "--energies.sampling.n-steps", 3) == 0
+    assert load_run(student).experiment.energies.sampling.n_steps == 3
     jax.tree.map(np.testing.assert_array_equal, energies_of(student), energies_of(two_stage))
     assert run("sample", student, "-n", 8, "-o", tmp_path / "made.h5") == 0
     assert (read_showers(tmp_path / "made.h5").voxel_energy_mev.sum(axis=1) > 0).all()
