@@ -58,7 +58,8 @@ def distill_main(arguments: list[str]) -> None:
         "consistency": ConsistencyDistillation(),
         "progressive": ProgressiveDistillation(),
     }[to]
-    if "--multi-process" in arguments and "--dry-run" not in arguments:
+    flags = {argument.replace("_", "-") for argument in arguments}
+    if "--multi-process" in flags and "--dry-run" not in flags:
         join_processes()  # before the teacher is put on the devices
     trained = load_trained(run)
     if isinstance(trained, TrainedClouds):

@@ -129,8 +129,9 @@ def test_who_the_processes_are_must_be_said(tmp_path, capsys, monkeypatch):
     code = run("train", "par04_lite", "--out", tmp_path / "x", "--multi-process")
     assert_one_line(capsys, code, "--multi-process", "found no $JAX_NUM_PROCESSES")
     assert not (tmp_path / "x").exists()
-    code = run("distill", tmp_path / "teacher", "--to", "consistency", "--multi-process")
-    assert_one_line(capsys, code, "--multi-process", "found no $JAX_NUM_PROCESSES")
+    for flag in ("--multi-process", "--multi_process"):
+        code = run("distill", tmp_path / "teacher", "--to", "consistency", flag)
+        assert_one_line(capsys, code, "--multi-process", "found no $JAX_NUM_PROCESSES")
 
 
 SLURM = Path(__file__).parents[2] / "experiments" / "slurm"
