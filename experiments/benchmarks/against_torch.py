@@ -9,6 +9,7 @@ batch. Sampling is a loop of Euler steps: in JAX one jit-compiled scan, vmapped 
 of 4 events; in PyTorch a loop over the eager and over the compiled network, in both memory layouts.
 The fastest of each counts. Training is a step of Adam on a mean squared error. Programs take turns
 of half a second, with a pause between them in which the threads of the one let go of the cores.
+Where JAX has a GPU, PyTorch computes there too: a batch is one block, products are TF32 in both.
 """
 
 import argparse
@@ -33,8 +34,17 @@ from jaxcalo.training.sharding import AXIS, data_mesh
 LEARNING_RATE = 1e-4
 _PAUSE_S = 0.3
 _TURN_S = 0.5
-_BLOCKS = 2, 4  # events that a device samples together; jaxcalo's own programs take 4 of this size
-_SAME = 1e-4  # of the largest number that the network returns
+_BLOCKS = 2, 4  # events that a core samples together; jaxcalo's own programs take 4 of this size
+# Of the largest number that the network returns: float32, or TF32 through many layers.
+_SAME, _SAME_ON_GPU = 1e-4, 1e-2
+
+
+def _on_gpu() -> bool:
+    return jax.default_backend() == "gpu"
+
+
+def _torch_device() -> str:
+    return "cuda" if _on_gpu() else "cpu"
 
 
 class Case(NamedTuple):
@@ -131,7 +141,7 @@ def jax_calls(case: Case, batch: int, n_steps: int) -> tuple[_Calls, Any]:
 
     drawn = (params, x, levels, cond), (one, each, one, each), each
     trained = (params, optimizer.init(params), x, c_noise, cond), (one, one, each, each, each), one
-    blocks = _BLOCKS if batch > mesh.size else (1,)
+    blocks = (batch,) if _on_gpu() else _BLOCKS if batch > mesh.size else (1,)
     calls = {
         "sampling": {f"jax, blocks of {n}": compiled(partial(sample, n), *drawn) for n in blocks},
         "training": {"jax": compiled(train, *trained)},
@@ -145,9 +155,7 @@ def torch_calls(case: Case, params: Any, batch: int, n_steps: int, *, compiled: 
     Raises:
         SystemExit: it does not return the numbers of JAX.
     """
-    x, levels, c_noise, cond = (
-        torch.from_numpy(np.array(part)) for part in _inputs(case, batch, n_steps)
-    )
+    x, levels, c_noise, cond = map(_to_torch, _inputs(case, batch, n_steps))
     x = x.movedim(-1, 1).contiguous() if case.is_grid else x
     found = {"sampling": {}, "training": {}}
     torch.compiler.reset()  # beyond a number of shapes PyTorch would go on without compiling
@@ -155,7 +163,8 @@ def torch_calls(case: Case, params: Any, batch: int, n_steps: int, *, compiled: 
     if case.is_grid:
         layouts[", channels last"] = torch.channels_last_3d
     for suffix, layout in layouts.items():
-        net = torch_networks.transplant(case.twin(), params).to(memory_format=layout)
+        net = torch_networks.transplant(case.twin(), params)
+        net = net.to(device=_torch_device(), memory_format=layout)
         data = x.contiguous(memory_format=layout)
         _check_same(case, params, net, batch, n_steps)
         networks = {"eager": net} | ({"compiled": torch.compile(net)} if compiled else {})
@@ -168,11 +177,22 @@ def torch_calls(case: Case, params: Any, batch: int, n_steps: int, *, compiled: 
     return found
 
 
+def _to_torch(array: jax.Array) -> torch.Tensor:
+    return torch.from_numpy(np.array(array)).to(_torch_device())
+
+
+def _finished(result: torch.Tensor) -> torch.Tensor:
+    """The result, once it is there: CUDA returns before."""
+    if _on_gpu():
+        torch.cuda.synchronize()
+    return result
+
+
 def _torch_sample(network, x, levels, cond):
     with torch.inference_mode():
         for level in levels:
             x = x - network(x, level.expand(len(x)), cond) / len(levels)
-    return x
+    return _finished(x)
 
 
 def _torch_train(network, optimizer, x, c_noise, cond):
@@ -180,7 +200,7 @@ def _torch_train(network, optimizer, x, c_noise, cond):
     loss = torch.mean((network(x, c_noise, cond) - x) ** 2)
     loss.backward()
     optimizer.step()
-    return loss.detach()
+    return _finished(loss.detach())
 
 
 def _inputs(case: Case, batch: int, n_steps: int) -> tuple[jax.Array, ...]:
@@ -194,19 +214,19 @@ def _inputs(case: Case, batch: int, n_steps: int) -> tuple[jax.Array, ...]:
 def _check_same(case: Case, params: Any, net: torch.nn.Module, batch: int, n_steps: int) -> None:
     x, _, c_noise, cond = _inputs(case, batch, n_steps)
     ours = np.asarray(case.apply(params, x, c_noise, cond))
-    theirs = [torch.from_numpy(np.array(part)) for part in (x, c_noise, cond)]
+    theirs = [_to_torch(part) for part in (x, c_noise, cond)]
     if case.is_grid:
         theirs[0] = theirs[0].movedim(-1, 1)
     with torch.inference_mode():
         made = net(*theirs)
-    made = (made.movedim(1, -1) if case.is_grid else made).numpy()
+    made = (made.movedim(1, -1) if case.is_grid else made).cpu().numpy()
     difference = np.abs(made - ours).max() / np.abs(ours).max()
-    if not difference < _SAME:
+    if not difference < (_SAME_ON_GPU if _on_gpu() else _SAME):
         raise SystemExit(f"against_torch: {type(net).__name__} differs by {difference:.1e}")
 
 
 def main() -> None:
-    """Time all networks, batches and kinds; write results/against_torch.json."""
+    """Time all networks, batches and kinds; write results/against_torch.json (on a GPU _gpu)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, nargs="+", default=(1, 16))
     parser.add_argument("--grid", type=int, nargs=3, default=(45, 16, 9))
@@ -221,6 +241,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     jax.config.update("jax_num_cpu_devices", args.devices)
+    if _on_gpu():
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX there
 
     results = []
     for name, case in cases(args.grid, args.points).items():
@@ -250,7 +272,7 @@ def main() -> None:
                     flush=True,
                 )
     settings = {**vars(args), "torch": torch.__version__}
-    path = write_record("against_torch", settings, results)
+    path = write_record("against_torch_gpu" if _on_gpu() else "against_torch", settings, results)
     print(f"written to {path.name}")
 
 
