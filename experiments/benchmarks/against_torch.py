@@ -227,7 +227,9 @@ def _check_same(case: Case, params: Any, net: torch.nn.Module, batch: int, n_ste
 
 def main() -> None:
     """Time all networks, batches and kinds; write results/against_torch.json (on a GPU _gpu)."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=(1, 16))
     parser.add_argument("--grid", type=int, nargs=3, default=(45, 16, 9))
     parser.add_argument("--points", type=int, default=1000, help="of a cloud (default: 1000)")

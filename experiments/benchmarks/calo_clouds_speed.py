@@ -89,7 +89,8 @@ def main() -> None:
 
     with open_clouds(args.data) as file:
         energies = file.read(0, min(args.showers, file.n_showers)).incident_energy_mev[:, None]
-        geant4_ms = float(str(file.attributes["geant4_cpu_ms_per_shower"]))
+        geant4_ms = file.attributes["geant4_cpu_ms_per_shower"]
+        assert isinstance(geant4_ms, float)
     contestants = {
         name: prepare(Path(folder), batch)
         for name, folder in (run.split("=", 1) for run in args.runs)

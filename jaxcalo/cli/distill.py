@@ -59,7 +59,7 @@ def distill_main(arguments: list[str]) -> None:
         "progressive": ProgressiveDistillation(),
     }[to]
     flags = {argument.replace("_", "-") for argument in arguments}
-    if "--multi-process" in flags and "--dry-run" not in flags:
+    if "--multi-process" in flags and not {"--dry-run", "-h", "--help"} & flags:
         join_processes()  # before the teacher is put on the devices
     trained = load_trained(run)
     if isinstance(trained, TrainedClouds):

@@ -175,7 +175,7 @@ class EnergyStage:
         width: Size of the residual network's layers.
         depth: Its blocks.
         diffusion: What it learns.
-        sampling: How it samples; a student of one evaluation does it in half of these steps.
+        sampling: How it samples; students do it in half of these default steps.
         optimizer: How it learns, in the steps of the shapes' training.
     """
 
